@@ -1,0 +1,58 @@
+# derm_module(name [TORCH] [SOURCES ...] [LINK ...] [PRIVATE_LINK ...] [TEST_LINK ...])
+#
+# A folder under src/derm is a library derm::name with the headers, sources and tests that stand in it:
+# foo.h and foo.cpp belong to the library, foo_test.cpp to its test program.
+# TORCH: the sources use libtorch, through the one precompiled header.
+function(derm_module name)
+  cmake_parse_arguments(arg "TORCH" "" "LINK;PRIVATE_LINK;TEST_LINK" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+
+  add_library(derm_${name} STATIC ${sources})
+  add_library(derm::${name} ALIAS derm_${name})
+  set_target_properties(derm_${name} PROPERTIES EXPORT_NAME ${name} LINKER_LANGUAGE CXX)
+  target_sources(derm_${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR}/src FILES ${headers})
+  target_link_libraries(derm_${name} PUBLIC ${arg_LINK} PRIVATE ${arg_PRIVATE_LINK} $<BUILD_INTERFACE:derm_flags>)
+  if(arg_TORCH)
+    derm_use_torch(derm_${name})
+  endif()
+  set_property(GLOBAL APPEND PROPERTY DERM_MODULES derm_${name})
+
+  if(DERM_TESTS AND tests)
+    derm_test(${name}_test SOURCES ${tests} LINK derm::${name} ${arg_TEST_LINK} $<$<BOOL:${arg_TORCH}>:torch>)
+    if(arg_TORCH)
+      derm_use_torch(${name}_test)
+    endif()
+  endif()
+endfunction()
+
+# derm_test(name SOURCES ... LINK ... [LABEL unit|e2e|slow|gpu])
+function(derm_test name)
+  cmake_parse_arguments(arg "" "LABEL" "SOURCES;LINK" ${ARGN})
+  if(NOT arg_LABEL)
+    set(arg_LABEL unit)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock GTest::gtest GTest::gtest_main derm_flags)
+  target_compile_definitions(${name} PRIVATE DERM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  # One ctest entry a program: starting libtorch for every single case would cost more than the cases.
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 900)
+endfunction()
+
+# torch/torch.h takes twenty seconds to read: it is precompiled once, and every torch target reuses that.
+function(derm_use_torch target)
+  target_link_libraries(${target} PRIVATE torch)
+  if(NOT TARGET derm_torch_pch)
+    file(WRITE ${PROJECT_BINARY_DIR}/derm_torch_pch.cpp "// holds the precompiled header\n")
+    add_library(derm_torch_pch OBJECT ${PROJECT_BINARY_DIR}/derm_torch_pch.cpp)
+    target_link_libraries(derm_torch_pch PRIVATE torch derm_flags)
+    target_precompile_headers(derm_torch_pch PRIVATE <torch/torch.h>)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM derm_torch_pch)
+endfunction()
