@@ -1,0 +1,116 @@
+#pragma once
+// What a recipe is: its networks, their optimisers, and the phases of a step. The training loop knows nothing else of a method.
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Generator.h>
+#include <torch/nn/module.h>
+
+#include "derm/base/options.h"
+#include "derm/data/semantic_map.h"
+#include "derm/tensor/batch.h"
+
+namespace derm::recipe {
+
+/// What images a network is built for.
+struct ImageSpec {
+  int64_t size_px = 256;
+  std::vector<std::string> conditions;
+  int64_t map_channels = 0;  ///< 0 for recipes without a map
+};
+
+/// What a recipe wants to be fed with.
+struct Needs {
+  int64_t latent = 0;        ///< length of the latent, 0: none
+  bool label = false;
+  bool map = false;
+  data::Encoding encoding = data::Encoding::planes;
+};
+
+/// A network that makes images. What a bundle keeps.
+class Generator : public torch::nn::Module {
+ public:
+  /// @return [N, 3, S, S] in [-1, 1], fp32
+  virtual at::Tensor generate(const tensor::Inputs& inputs) = 0;
+};
+
+/// Named networks; "generator" is a Generator.
+using Players = std::map<std::string, std::shared_ptr<torch::nn::Module>>;
+Generator& generator_of(const Players& players);
+
+/// A named scalar of the loss; `value` is what is logged, `weight * value` what is summed.
+struct LossTerm {
+  std::string name;
+  at::Tensor value;
+  double weight = 1.0;
+};
+
+/// Values that the phases of one step share, such as the generator's output: made by the first that asks.
+class StepMemo {
+ public:
+  at::Tensor get(const std::string& name, const std::function<at::Tensor()>& make);
+  void clear() { values_.clear(); }
+
+ private:
+  std::map<std::string, at::Tensor> values_;
+};
+
+struct StepContext {
+  const tensor::Batch& batch;  ///< on the device, in the policy's type and format (region and real image are fp32 too)
+  int64_t step = 0;
+  double kimg = 0;
+  at::Generator& random;       ///< seeded from (run seed, step): what a step draws depends on nothing else
+  StepMemo& memo;
+};
+
+struct Phase {
+  std::string name;    ///< "d_main", "d_r1", "g_main": the prefix in the logs
+  std::string player;  ///< whose parameters move; gradients reach no other player
+  int64_t every = 1;   ///< runs each n-th step; a lazy regulariser scales itself
+  std::function<std::vector<LossTerm>(StepContext&)> losses;
+};
+
+struct AdamSpec {
+  double lr = 2e-4, beta1 = 0.5, beta2 = 0.999, eps = 1e-8;
+};
+
+class Recipe {
+ public:
+  virtual ~Recipe() = default;
+  virtual void bind(Options& o) = 0;                       ///< its options, under "recipe." in a run file
+  virtual void validate(const ImageSpec& spec) const = 0;  ///< throws UsageError naming field, value and what is accepted
+  virtual Needs needs() const = 0;
+  virtual Players make_players(const ImageSpec& spec, at::Generator& random) const = 0;
+  virtual std::vector<Phase> phases(const Players& players) const = 0;
+  virtual AdamSpec optimiser(const std::string& player) const = 0;
+  /// Factor on every learning rate, by the part of the run that is done (0 to 1).
+  virtual double lr_factor(double progress) const;
+  virtual int64_t default_batch() const { return 8; }
+  virtual std::string hint() const = 0;                    ///< "dermgan(width=32)", for messages about weights
+};
+
+/// The recipes that the build found, by name.
+class Catalogue {
+ public:
+  using Factory = std::function<std::unique_ptr<Recipe>()>;
+  void add(const std::string& name, const std::string& summary, Factory factory);
+  /// @throws UsageError with the nearest known name
+  std::unique_ptr<Recipe> make(const std::string& name) const;
+  std::vector<std::string> names() const;
+  const std::string& summary(const std::string& name) const;
+
+ private:
+  struct Entry {
+    std::string name, summary;
+    Factory factory;
+  };
+  std::vector<Entry> entries_;
+};
+
+/// The spec of images for a recipe fed from `map` planes.
+ImageSpec image_spec(const Recipe& recipe, int64_t size_px, const std::vector<std::string>& conditions);
+
+}  // namespace derm::recipe
