@@ -1,5 +1,6 @@
 #pragma once
 // RFC 4180 tables with a header line.
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>

@@ -19,7 +19,7 @@ std::string read_file(const fs::path& path, uint64_t max_bytes = uint64_t{1} << 
 /// behind and the old file stands. @throws DataError that names path and reason.
 void write_file(const fs::path& path, std::string_view bytes);
 
-/// A directory that is filled under a temporary name (`NAME.partial-PID`) and renamed by commit(). Without commit() it is
+/// A directory that is filled under a temporary name beside it (`.NAME.partial-PID`) and renamed by commit(). Without commit() it is
 /// removed again. @throws UsageError if `path` exists already and is not an empty directory.
 class NewDirectory {
  public:

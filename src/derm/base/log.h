@@ -1,6 +1,7 @@
 #pragma once
 // Log lines to stderr, and to a run's log.txt once one is attached.
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include <fmt/format.h>
@@ -24,6 +25,11 @@ class LogFile {
  public:
   explicit LogFile(const std::filesystem::path& file);
   ~LogFile();
+  LogFile(const LogFile&) = delete;
+  LogFile& operator=(const LogFile&) = delete;
+
+ private:
+  std::shared_ptr<void> sink_;
 };
 
 }  // namespace derm

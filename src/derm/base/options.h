@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -39,7 +40,8 @@ class Options {
   void read_toml_file(const std::filesystem::path& file);
   void read_toml(std::string_view text, const std::string& where);
 
-  /// One `key=value` as given to --set; the value is TOML, and a bare word is taken as a string.
+  /// One `key=value` as given to --set; the value is TOML, and a bare word is taken as a string. A text option takes whatever
+  /// stands there; a list may be written without brackets: `a,b,c`.
   void set(std::string_view assignment);
 
   /// All fields and their present values, sections as tables, each line with its help as a comment.
@@ -58,7 +60,12 @@ class Options {
     Target target;
     std::string help;
   };
+  using Values = std::vector<std::pair<std::string, nlohmann::json>>;
   void add_target(std::string name, Target target, std::string help);
+  const Field* find(std::string_view name) const;
+  bool is_section(std::string_view name) const;
+  [[noreturn]] void refuse_unknown(const std::string& name, const std::string& where) const;
+  void apply(const Values& values, const std::string& where);
   std::vector<Field> fields_;
   std::string section_;
 };

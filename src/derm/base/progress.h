@@ -12,15 +12,21 @@ class Progress {
   /// @param unit   what one is called, for the rate: "images" gives "12.3 images/s"
   Progress(std::string label, double total, std::string unit);
   ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  /// How far it is now, from any thread. A first call at once sets where the work starts (a resumed run, say), so that
+  /// what was done before does not count in the rate.
   void update(double done, const std::string& note = "");
   void finish();
   /// Writes a line above the bar (log lines go through this so that they do not tear it).
   static void print_above(const std::string& line);
 
  private:
+  std::string line(bool last) const;
   void draw(bool last);
   std::string label_, unit_, note_;
-  double total_, done_ = 0, rate_ = 0, last_done_ = 0;
+  double total_, done_ = 0, rate_ = 0, last_done_ = 0, first_done_ = 0;
+  double recent_done_ = 0, recent_seconds_ = 0;  // fading sums, whose quotient is the rate
   bool terminal_, finished_ = false, drawn_ = false;
   std::chrono::steady_clock::time_point start_, last_draw_, last_rate_;
 };

@@ -1,8 +1,11 @@
 #pragma once
 // The machine and the process: threads, signals, version.
 #include <cstdint>
+#include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -16,6 +19,11 @@ int usable_cpus();
 
 uint64_t total_memory_bytes();    ///< of the machine, or the cgroup's limit if lower
 uint64_t resident_memory_bytes(); ///< of this process now
+
+/// The limits that control groups (v1 and v2) put on a process, its group's and all its parents': processors' worth of time,
+/// and bytes of memory. `membership` is the text of /proc/self/cgroup, `mount` the folder /sys/fs/cgroup (tests make one up).
+std::optional<double> cgroup_cpu_limit(std::string_view membership, const std::filesystem::path& mount);
+std::optional<uint64_t> cgroup_memory_limit(std::string_view membership, const std::filesystem::path& mount);
 
 /// From here on SIGINT and SIGTERM set a flag; a second one ends the process at once.
 void catch_interrupts();
