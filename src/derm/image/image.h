@@ -1,5 +1,6 @@
 #pragma once
 // A picture in memory: 8 bit, interleaved, rows without padding.
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -1,0 +1,1 @@
+#include "derm/report/report.h"
