@@ -70,7 +70,7 @@ class DataSet {
 Request request_of(const Record& record, const image::Mask& mask, int image_size_px, Shape shape);
 
 /// Writes metadata.csv and dataset.json of a set whose images (and masks) already stand under `root`, computing counts and
-/// the fingerprint. `facts` is merged into dataset.json.
+/// the fingerprint. `facts` is merged into dataset.json; `min_quality` in it is what open() reads back as min_quality().
 void write_data_set(const fs::path& root, const std::vector<Record>& records, const nlohmann::json& facts);
 
 /// SHA-256 over the sorted (file name, SHA-256 of content) pairs of images and masks, and the rows.

@@ -22,6 +22,7 @@ class SkinLocus {
 
   double low_ita() const { return low_; }    ///< 5th percentile of the data
   double high_ita() const { return high_; }  ///< 95th percentile
+  double reach() const { return reach_; }    ///< distance from the locus (CIEDE2000) that 95 % of the data keep, at least 1
   bool known() const { return !knots_.empty(); }
 
   /// True when the colour lies outside the 5th to 95th percentile of ITA, or further from the locus (CIEDE2000) than 95 %
