@@ -151,8 +151,14 @@ class PngReader {
       height = png_get_image_height(png_, info_);
     });
     check_size(where_, width, height, limits_);
-    int channels = 0, passes = 0;
     size_t row_bytes = 0;
+    run([&] { row_bytes = png_get_rowbytes(png_, info_); });
+    // deflate packs at most 1032 to 1: what claims more is cut short, and needs no memory to find that out.
+    if (height * row_bytes / 1032 > size_) {
+      throw DataError("{}: the PNG claims {}x{} pixels but is only {} bytes long, so it is cut short; replace the file", where_,
+                      width, height, size_);
+    }
+    int channels = 0, passes = 0;
     run([&] {
       // To 8 bit grey, grey and alpha, RGB or RGBA.
       png_set_expand(png_);
@@ -165,26 +171,20 @@ class PngReader {
     if (channels < 1 || channels > 4 || row_bytes != static_cast<size_t>(width) * channels) {
       throw DataError("{}: damaged PNG (rows of {} bytes in {} channels); save it again", where_, row_bytes, channels);
     }
-    // deflate packs at most 1032 to 1: what claims more is cut short, and needs no memory to find that out. Each row of
-    // 1 bit pixels takes an eighth of its expanded size, or a 24th once a palette makes it RGB, or a 32nd with alpha.
-    if (height * (row_bytes / 32) / 1100 > size_) {
-      throw DataError("{}: the PNG claims {}x{} pixels but is only {} bytes long; it is cut short", where_, width, height, size_);
-    }
     const int colours = channels >= 3 ? 3 : 1;
     Image result(static_cast<int>(width), static_cast<int>(height), colours);
-    const bool opaque = channels == colours;
-    const bool in_place = opaque;
-    std::vector<uint8_t> rows(in_place ? 0 : row_bytes * (passes == 1 ? 1 : height));
+    const bool opaque = channels == colours;  // then the rows go straight to their place
+    std::vector<uint8_t> rows(opaque ? 0 : row_bytes * (passes == 1 ? 1 : height));
     if (passes == 1) {
       for (png_uint_32 y = 0; y < height; ++y) {
-        uint8_t* row = in_place ? result.at(0, static_cast<int>(y)) : rows.data();
+        uint8_t* row = opaque ? result.at(0, static_cast<int>(y)) : rows.data();
         if (!png_try(png_, [&] { png_read_row(png_, row, nullptr); })) fail();
         if (!opaque) lay_over(row, result.at(0, static_cast<int>(y)), width, colours, alpha);
       }
     } else {
       std::vector<png_bytep> pointers(height);
       for (png_uint_32 y = 0; y < height; ++y) {
-        pointers[y] = in_place ? result.at(0, static_cast<int>(y)) : &rows[y * row_bytes];
+        pointers[y] = opaque ? result.at(0, static_cast<int>(y)) : &rows[y * row_bytes];
       }
       png_bytep* first = pointers.data();
       run([&] { png_read_image(png_, first); });
@@ -204,7 +204,14 @@ class PngReader {
   TextChunks text() {
     run([&] {
       png_read_info(png_, info_);
-      png_set_benign_errors(png_, 1);  // the pixels are skipped, which libpng would otherwise remark on
+    });
+    check_size(where_, png_get_image_width(png_, info_), png_get_image_height(png_, info_), limits_);
+    run([&] {
+      // The pixels have to be gone through to reach the text behind them.
+      const int passes = png_set_interlace_handling(png_);
+      png_read_update_info(png_, info_);
+      const png_uint_32 rows = passes * png_get_image_height(png_, info_);
+      for (png_uint_32 y = 0; y < rows; ++y) png_read_row(png_, nullptr, nullptr);
       png_read_end(png_, info_);
     });
     png_textp items = nullptr;
@@ -468,6 +475,7 @@ class JpegReader {
     Image result(static_cast<int>(info_.output_width), static_cast<int>(info_.output_height), cmyk ? 3 : channels);
     std::vector<uint8_t> inks(cmyk ? static_cast<size_t>(info_.output_width) * 4 : 0);
     uint8_t* inks_row = inks.data();
+    const int turned = orientation();  // now, for the markers are gone at the end
     run([&] {
       while (info_.output_scanline < info_.output_height) {
         uint8_t* to = result.at(0, static_cast<int>(info_.output_scanline));
@@ -481,7 +489,7 @@ class JpegReader {
       }
       jpeg_finish_decompress(&info_);
     });
-    return upright(std::move(result), orientation());
+    return upright(std::move(result), turned);
   }
 
  private:
