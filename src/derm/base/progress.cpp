@@ -23,7 +23,7 @@ constexpr double kTerminalSeconds = 0.1;  // between two drawings of the bar
 constexpr double kPlainSeconds = 10;      // between two plain lines
 constexpr double kRateSeconds = 30;       // what is older than this counts little in the rate
 constexpr double kStartSeconds = 0.05;    // a first update() this early says where the work starts
-constexpr int kBarWidth = 24;
+constexpr size_t kWideTerminal = 100;     // from here on the bar is 24 wide, else 12
 
 std::recursive_mutex& mutex() {
   static auto& instance = *new std::recursive_mutex;
@@ -115,11 +115,11 @@ void Progress::update(double done, const std::string& note) {
   const std::lock_guard lock(mutex());
   if (finished_) return;
   const auto now = Clock::now();
-  if (last_done_ == 0 && recent_seconds_ == 0 && seconds_between(start_, now) < kStartSeconds) {
+  if (!updated_ && seconds_between(start_, now) < kStartSeconds) {
     first_done_ = last_done_ = done;
-    last_rate_ = start_ = now;
-    if (last_done_ == 0) last_done_ = first_done_ = -0.0;
+    start_ = last_rate_ = now;
   }
+  updated_ = true;
   done_ = done;
   if (!note.empty()) note_ = note;
   const double passed = seconds_between(last_rate_, now);
@@ -148,8 +148,9 @@ std::string Progress::line(bool last) const {
   if (total_ > 0) {
     const double part = std::clamp(done_ / total_, 0.0, 1.0);
     if (terminal_) {
-      const auto filled = static_cast<size_t>(part * kBarWidth);
-      text += fmt::format(" [{}{}]", std::string(filled, '#'), std::string(kBarWidth - filled, '.'));
+      const size_t width = terminal_columns() < kWideTerminal ? 12 : 24;
+      const auto filled = static_cast<size_t>(part * static_cast<double>(width));
+      text += fmt::format(" [{}{}]", std::string(filled, '#'), std::string(width - filled, '.'));
     }
     text += fmt::format(" {:3.0f}%  {}/{} {}", std::floor(part * 100), amount(done_), amount(total_), unit_);
   } else {

@@ -27,7 +27,7 @@ class Progress {
   std::string label_, unit_, note_;
   double total_, done_ = 0, rate_ = 0, last_done_ = 0, first_done_ = 0;
   double recent_done_ = 0, recent_seconds_ = 0;  // fading sums, whose quotient is the rate
-  bool terminal_, finished_ = false, drawn_ = false;
+  bool terminal_, finished_ = false, drawn_ = false, updated_ = false;
   std::chrono::steady_clock::time_point start_, last_draw_, last_rate_;
 };
 
