@@ -9,7 +9,7 @@
 namespace derm::image {
 
 /// Text in the built-in 5x7 font, `scale` pixels a dot; x, y is the left upper corner. Characters outside ASCII show as '?'
-/// (the degree sign excepted).
+/// (the degree sign excepted). The tails of g, j, p, q, y hang two dots below the seven.
 void draw_text(Image& image, int x, int y, const std::string& text, Rgb colour, int scale = 1);
 int text_width(const std::string& text, int scale = 1);
 void fill_rectangle(Image& image, int x, int y, int w, int h, Rgb colour);

@@ -37,7 +37,7 @@ TEST(DrawText, EveryPrintableCharacterDiffersFromEveryOther) {
   for (char c = ' '; c <= '~'; ++c) texts.emplace_back(1, c);
   texts.emplace_back("\u00b0");
   for (const auto& text : texts) {
-    Image image(5, 7, 1);
+    Image image(5, 9, 1);
     draw_text(image, 0, 0, text, kWhite);
     EXPECT_EQ(std::count(seen.begin(), seen.end(), image), 0) << text;
     seen.push_back(image);
