@@ -24,7 +24,8 @@ struct ImageSpec {
 
 /// What a recipe wants to be fed with.
 struct Needs {
-  int64_t latent = 0;        ///< length of the latent, 0: none
+  int64_t latent = 0;        ///< length of the latent vector, 0: none
+  int64_t noise_planes = 0;  ///< instead of a vector: the latent is [N, noise_planes, S, S], white noise beside the map
   bool label = false;
   bool map = false;
   data::Encoding encoding = data::Encoding::planes;
@@ -109,6 +110,10 @@ class Catalogue {
   };
   std::vector<Entry> entries_;
 };
+
+/// The latent that a seed stands for: [1, latent] or [1, noise_planes, S, S], the same on every machine; undefined if the recipe
+/// needs none.
+at::Tensor latent_of_seed(const Needs& needs, int64_t size_px, uint64_t seed);
 
 /// The spec of images for a recipe fed from `map` planes.
 ImageSpec image_spec(const Recipe& recipe, int64_t size_px, const std::vector<std::string>& conditions);

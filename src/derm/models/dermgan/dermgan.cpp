@@ -1,0 +1,136 @@
+#include "derm/models/dermgan/dermgan.h"
+
+#include <torch/torch.h>
+
+#include "derm/base/error.h"
+#include "derm/losses/dermgan.h"
+#include "derm/losses/gan.h"
+#include "derm/nn/initialise.h"
+#include "derm/recipe/paired.h"
+
+namespace derm::models {
+
+void DermganOptions::bind(Options& o) {
+  o.add("width", width, "channels of the U-Net's outermost level");
+  o.add("levels", levels, "halvings of the U-Net; 0: as many as fit, at most 8");
+  o.add("noise_planes", noise_planes, "white-noise planes beside the map; 0: one image per map, as in the paper");
+  o.add("discriminator_width", discriminator_width, "channels of the discriminator's first layer");
+  o.add("discriminator_layers", discriminator_layers, "stride-2 layers: 3 sees 70x70 patches, 2 34x34, 1 16x16");
+  o.add("upsample", upsample, "resize (no checkerboard) or transposed");
+  o.add("norm", norm, "batch, instance or none");
+  o.add("encoding", encoding, "of the map: planes, or rgb (the paper's coloured regions on skin-coloured ground)");
+  o.add("adversarial", adversarial, "conditional GAN loss on or off");
+  o.add("adversarial_weight", adversarial_weight, "its weight");
+  o.add("reconstruction", reconstruction, "L1 to the real image, on or off");
+  o.add("reconstruction_weight", reconstruction_weight, "its weight");
+  o.add("condition", condition, "L1 inside the lesion region, on or off");
+  o.add("condition_weight", condition_weight, "its weight");
+  o.add("feature_matching", feature_matching, "distance of the discriminator's activations, on or off");
+  o.add("feature_matching_weight", feature_matching_weight, "its weight");
+  o.add("min_patch", min_patch, "the least realistic patch drives the generator, on or off");
+  o.add("min_patch_weight", min_patch_weight, "its weight");
+  o.add("lr", lr, "Adam step size");
+  o.add("beta1", beta1, "Adam's first decay");
+  o.add("beta2", beta2, "Adam's second decay");
+}
+
+namespace {
+
+std::vector<recipe::LossTerm> generator_losses(recipe::StepContext& context, const recipe::Players& players,
+                                               const DermganOptions& o) {
+  const at::Tensor fake = recipe::fake_of(context, players);
+  const at::Tensor& real = context.batch.image;
+  std::vector<recipe::LossTerm> terms;
+  if (o.adversarial || o.feature_matching || o.min_patch) {
+    const auto judged = recipe::judge(players, context.batch.inputs.map, fake);
+    if (o.adversarial) terms.push_back({"adversarial", losses::bce_real(judged.logits), o.adversarial_weight});
+    if (o.min_patch) terms.push_back({"min_patch", losses::min_patch(judged.logits), o.min_patch_weight});
+    if (o.feature_matching) {
+      std::vector<at::Tensor> target;
+      {
+        torch::NoGradGuard guard;
+        target = recipe::judge(players, context.batch.inputs.map, real).features;
+      }
+      terms.push_back({"feature_matching", losses::feature_matching(target, judged.features), o.feature_matching_weight});
+    }
+  }
+  if (o.reconstruction) terms.push_back({"reconstruction", losses::l1(real, fake), o.reconstruction_weight});
+  if (o.condition)
+    terms.push_back({"condition", losses::condition_l1(real, fake, context.batch.region), o.condition_weight});
+  return terms;
+}
+
+class Dermgan : public recipe::Recipe {
+ public:
+  void bind(Options& o) override { options_.bind(o); }
+
+  void validate(const recipe::ImageSpec& spec) const override {
+    recipe::resolve_levels(options_.levels, spec.size_px);
+    data::encoding_from_name(options_.encoding);
+    if (options_.noise_planes < 0 || options_.noise_planes > 16)
+      throw UsageError("noise_planes = {}, expected 0 to 16", options_.noise_planes);
+    if (!(options_.lr > 0)) throw UsageError("lr = {}, expected more than 0", options_.lr);
+    const std::pair<const char*, double> weights[] = {{"adversarial_weight", options_.adversarial_weight},
+                                                      {"reconstruction_weight", options_.reconstruction_weight},
+                                                      {"condition_weight", options_.condition_weight},
+                                                      {"feature_matching_weight", options_.feature_matching_weight},
+                                                      {"min_patch_weight", options_.min_patch_weight}};
+    for (const auto& [name, weight] : weights)
+      if (!(weight >= 0)) throw UsageError("{} = {}, expected 0 or more", name, weight);
+    if (!options_.adversarial && !options_.reconstruction && !options_.condition && !options_.feature_matching &&
+        !options_.min_patch)
+      throw UsageError("every loss of the generator is switched off; leave at least one on");
+  }
+
+  recipe::Needs needs() const override {
+    return {.noise_planes = options_.noise_planes, .map = true, .encoding = data::encoding_from_name(options_.encoding)};
+  }
+
+  recipe::Players make_players(const recipe::ImageSpec& spec, at::Generator& random) const override {
+    auto generator = std::make_shared<recipe::UNetGenerator>(
+        nn::UNetOptions{.in_channels = spec.map_channels,
+                        .size_px = spec.size_px,
+                        .width = options_.width,
+                        .levels = recipe::resolve_levels(options_.levels, spec.size_px),
+                        .upsample = options_.upsample,
+                        .norm = options_.norm},
+        options_.noise_planes);
+    auto discriminator = std::make_shared<nn::PatchDiscriminatorImpl>(
+        nn::PatchOptions{.in_channels = spec.map_channels + 3,
+                         .width = options_.discriminator_width,
+                         .layers = options_.discriminator_layers,
+                         .norm = options_.norm});
+    nn::initialise_normal(*generator, random);
+    nn::initialise_normal(*discriminator, random);
+    return {{"generator", generator}, {"discriminator", discriminator}};
+  }
+
+  std::vector<recipe::Phase> phases(const recipe::Players& players) const override {
+    const DermganOptions options = options_;
+    return {{"d_main", "discriminator", 1,
+             [players](recipe::StepContext& context) { return recipe::discriminator_bce(context, players); }},
+            {"g_main", "generator", 1, [players, options](recipe::StepContext& context) {
+               return generator_losses(context, players, options);
+             }}};
+  }
+
+  recipe::AdamSpec optimiser(const std::string&) const override {
+    return {.lr = options_.lr, .beta1 = options_.beta1, .beta2 = options_.beta2};
+  }
+
+  double lr_factor(double progress) const override { return progress < 0.5 ? 1.0 : std::max(0.0, 2.0 * (1.0 - progress)); }
+
+  std::string hint() const override { return fmt::format("dermgan(width={}, levels={})", options_.width, options_.levels); }
+
+ private:
+  DermganOptions options_;
+};
+
+}  // namespace
+
+void register_dermgan(recipe::Catalogue& catalogue) {
+  catalogue.add("dermgan", "DermGAN: resize-convolution U-Net, five losses (Ghorbani et al. 2019)",
+                [] { return std::make_unique<Dermgan>(); });
+}
+
+}  // namespace derm::models

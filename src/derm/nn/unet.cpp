@@ -1,0 +1,67 @@
+#include "derm/nn/unet.h"
+
+#include <torch/torch.h>
+
+#include "derm/base/error.h"
+
+namespace derm::nn {
+
+UNetImpl::UNetImpl(const UNetOptions& options) : options_(options) {
+  const int64_t size = options.size_px, levels = options.levels;
+  if (size < 16 || size > 1024 || (size & (size - 1)) != 0)
+    throw UsageError("the U-Net's image size is {} px, expected a power of two from 16 to 1024", size);
+  if (levels < 2 || (int64_t{1} << levels) > size)
+    throw UsageError("levels = {} halves {} px images too often, expected 2 to {}", levels, size,
+                     static_cast<int>(std::log2(size)));
+  if (options.width < 1) throw UsageError("width = {}, expected at least 1", options.width);
+  if (options.upsample != "transposed" && options.upsample != "resize")
+    throw UsageError("upsample = \"{}\", expected transposed or resize", options.upsample);
+
+  const auto channels = [&](int64_t level) { return options.width * std::min<int64_t>(int64_t{1} << level, 8); };
+  for (int64_t i = 0; i < levels; ++i) {
+    const int64_t in = i == 0 ? options.in_channels : channels(i - 1);
+    // The outermost and the innermost level have no norm; a bias before a batch norm would be taken out again by it.
+    const bool normed = i != 0 && i != levels - 1 && options.norm != "none";
+    down_.push_back(register_module(fmt::format("down{}", i), Conv(ConvOptions{.in = in, .out = channels(i), .kernel = 4,
+                                                                               .stride = 2, .padding = 1, .bias = !normed})));
+    down_norm_.push_back(
+        register_module(fmt::format("down{}_norm", i), Norm(normed ? options.norm : "none", channels(i))));
+  }
+  for (int64_t i = levels - 1; i >= 0; --i) {
+    const int64_t in = i == levels - 1 ? channels(i) : 2 * channels(i);  // with the skip of the same level
+    const int64_t out = i == 0 ? options.out_channels : channels(i - 1);
+    const bool normed = i != 0 && options.norm != "none";
+    const std::string name = fmt::format("up{}", i);
+    if (options.upsample == "transposed") {
+      up_transposed_.push_back(register_module(name, UpConv(in, out, !normed)));
+    } else {
+      up_resize_.push_back(register_module(name, ResizeConv(in, out, !normed)));
+    }
+    up_norm_.push_back(register_module(name + "_norm", Norm(normed ? options.norm : "none", out)));
+  }
+}
+
+at::Tensor UNetImpl::forward(const at::Tensor& map) {
+  if (map.dim() != 4 || map.size(1) != options_.in_channels)
+    throw UsageError("the U-Net takes a map of {} channels, got {}", options_.in_channels,
+                     map.dim() == 4 ? map.size(1) : -1);
+  const int64_t levels = options_.levels;
+  std::vector<at::Tensor> skips;  // level i: [N, width 2^i, S / 2^(i+1), ...], before the activation
+  at::Tensor x = map;
+  for (int64_t i = 0; i < levels; ++i) {
+    if (i != 0) x = at::leaky_relu(x, 0.2);
+    x = down_norm_[i](down_[i](x));
+    skips.push_back(x);
+  }
+  for (int64_t k = 0; k < levels; ++k) {
+    const int64_t level = levels - 1 - k;  // from [N, C, S / 2^(level+1)] to [N, C', S / 2^level]
+    if (k != 0) x = at::cat({x, skips[level]}, 1);
+    x = at::relu(x);
+    x = options_.upsample == "transposed" ? up_transposed_[k](x) : up_resize_[k](x);
+    x = up_norm_[k](x);
+    if (is_training() && k >= 1 && k <= options_.dropout_levels && level != 0) x = at::dropout(x, 0.5, true);
+  }
+  return at::tanh(x.to(at::kFloat));  // [N, out, S, S]; in fp32, since bf16 near +-1 is as coarse as 8 bits
+}
+
+}  // namespace derm::nn

@@ -1,0 +1,32 @@
+#pragma once
+// What the recipes that turn a map into an image share: pix2pix and its descendants.
+#include "derm/nn/patch_discriminator.h"
+#include "derm/nn/unet.h"
+#include "derm/recipe/recipe.h"
+
+namespace derm::recipe {
+
+/// A U-Net over the semantic map, with white-noise planes beside it where `noise_planes` > 0.
+class UNetGenerator : public Generator {
+ public:
+  UNetGenerator(nn::UNetOptions options, int64_t noise_planes);
+  at::Tensor generate(const tensor::Inputs& inputs) override;
+
+ private:
+  int64_t noise_planes_;
+  nn::UNet unet_{nullptr};
+};
+
+/// The generator's image for this step's batch: made once, shared by the discriminator's and the generator's phase.
+at::Tensor fake_of(StepContext& context, const Players& players);
+
+/// The conditional discriminator on (map, image); `image` may be fp32.
+nn::PatchOutput judge(const Players& players, const at::Tensor& map, const at::Tensor& image);
+
+/// Half of BCE towards real on real images plus half of BCE towards fake on generated ones, as Pix2Pix weighs them.
+std::vector<LossTerm> discriminator_bce(StepContext& context, const Players& players);
+
+/// As many halvings as asked, or as the size allows when `levels` is 0 (at most 8).
+int64_t resolve_levels(int64_t levels, int64_t size_px);
+
+}  // namespace derm::recipe

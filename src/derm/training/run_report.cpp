@@ -1,0 +1,82 @@
+#include "derm/training/run_report.h"
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "derm/base/files.h"
+#include "derm/image/codec.h"
+#include "derm/report/report.h"
+
+namespace derm::training {
+namespace {
+
+std::vector<nlohmann::json> read_lines(const fs::path& file) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object()) lines.push_back(std::move(json));
+  }
+  return lines;
+}
+
+}  // namespace
+
+void write_run_report(const fs::path& run) {
+  report::Page page(fs::weakly_canonical(run).filename().string(), "A training run of dermgan");
+  const auto stats = read_lines(run / "stats.jsonl");
+  std::vector<fs::path> fakes;
+  for (const auto& entry : fs::directory_iterator(run))
+    if (entry.path().filename().string().starts_with("fakes") && entry.path().extension() == ".png") fakes.push_back(entry.path());
+  std::sort(fakes.begin(), fakes.end());
+  page.heading("What it makes");
+  if (!fakes.empty())
+    page.figure(image::read_image(fakes.back()), "The same requests through the whole run, here at " + fakes.back().stem().string() +
+                                                     "; no photograph stands behind them. Average of the weights.",
+                "Sheet of generated skin images, a row a condition");
+  if (fs::exists(run / "reals.png"))
+    page.figure(image::read_image(run / "reals.png"), "Some of the images it learns from", "Sheet of training images");
+  for (const auto& entry : fs::directory_iterator(run)) {
+    if (!entry.path().filename().string().starts_with("metric-")) continue;
+    report::Series kid{.name = "KID", .points = true};
+    for (const auto& line : read_lines(entry.path())) {
+      kid.x.push_back(line.value("kimg", 0.0));
+      kid.y.push_back(line.value("kid", 0.0));
+    }
+    if (kid.x.empty()) continue;
+    page.heading("Distance to the validation images");
+    page.plot({.title = entry.path().stem().string(), .x_label = "kimg", .y_label = "KID", .series = {kid}});
+  }
+  page.heading("Losses");
+  std::map<std::string, std::vector<report::Series>> by_player;
+  for (const auto& line : stats) {
+    const auto losses = line.value("losses", nlohmann::json::object());
+    for (const auto& [name, value] : losses.items()) {
+      auto& series = by_player[name.substr(0, name.find('/'))];
+      auto found = std::find_if(series.begin(), series.end(), [&](const auto& s) { return s.name == name; });
+      if (found == series.end()) found = series.insert(series.end(), report::Series{.name = name});
+      found->x.push_back(line.value("kimg", 0.0));
+      found->y.push_back(value.get<double>());
+    }
+  }
+  for (const auto& [player, series] : by_player)
+    page.plot({.title = player, .x_label = "kimg", .y_label = "loss (before its weight)", .series = series});
+  if (!stats.empty()) {
+    const auto& last = stats.back();
+    page.heading("Speed");
+    page.table({"figure", "value"}, {{"steps", std::to_string(last.value("step", int64_t{0}))},
+                                     {"kimg", fmt::format("{:.2f}", last.value("kimg", 0.0))},
+                                     {"seconds a kimg", fmt::format("{:.1f}", last.value("s_per_kimg", 0.0))},
+                                     {"seconds waited for data", fmt::format("{:.1f}", last.value("waited_s", 0.0))}});
+  }
+  page.heading("Its options");
+  page.code(read_file(run / "config.toml"));
+  page.write(run / "report.html");
+}
+
+}  // namespace derm::training

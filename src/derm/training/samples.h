@@ -1,0 +1,54 @@
+#pragma once
+// What a run shows and measures of itself while it trains.
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "derm/data/dataset.h"
+#include "derm/data/plan.h"
+#include "derm/image/image.h"
+#include "derm/metrics/extractor.h"
+#include "derm/recipe/recipe.h"
+#include "derm/tensor/policy.h"
+
+namespace derm::training {
+
+/// Images of `inputs` in batches, in evaluation mode and without gradients; the mode is put back. [N, 3, S, S] on the CPU.
+at::Tensor sample(recipe::Generator& generator, const tensor::Inputs& inputs, const tensor::ComputePolicy& policy);
+
+/// A sheet of real training images (reals.png).
+image::Image reals_sheet(const data::DataSet& data, const std::vector<size_t>& rows, int64_t size_px);
+
+/// Requests that no photograph stands behind, the same through a run: a row a condition, columns over skin and size.
+class FixedSamples {
+ public:
+  FixedSamples(const recipe::Recipe& recipe, const data::Offer& offer, const data::MapSpec& map);
+  image::Image sheet(recipe::Generator& generator, const tensor::ComputePolicy& policy) const;
+
+ private:
+  std::vector<data::Request> requests_;
+  std::vector<std::string> row_labels_, column_labels_;
+  tensor::Inputs inputs_;
+};
+
+/// KID of generated images against validation images, the generated ones made from the validation rows' maps. Below 64 images
+/// there is no number.
+class ValidationKid {
+ public:
+  ValidationKid(const recipe::Recipe& recipe, const data::DataSet& data, std::vector<size_t> rows, const data::MapSpec& map,
+                data::Shape shape);
+  bool available() const { return available_; }
+  nlohmann::json measure(recipe::Generator& generator, const tensor::ComputePolicy& policy);  ///< "kid", "deviation", protocol
+
+ private:
+  bool available_ = false;
+  std::unique_ptr<metrics::Extractor> extractor_;
+  tensor::Inputs inputs_;
+  at::Tensor real_features_;
+};
+
+/// Latents for `count` samples, one seed each; undefined if the recipe needs none.
+at::Tensor latents(const recipe::Needs& needs, int64_t size_px, uint64_t first_seed, int64_t count);
+
+}  // namespace derm::training

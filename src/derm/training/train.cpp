@@ -1,0 +1,549 @@
+#include "derm/training/train.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+#include <torch/torch.h>
+
+#include "derm/base/error.h"
+#include "derm/base/files.h"
+#include "derm/base/log.h"
+#include "derm/base/progress.h"
+#include "derm/base/random.h"
+#include "derm/base/system.h"
+#include "derm/image/codec.h"
+#include "derm/nn/ema.h"
+#include "derm/recipe/bundle.h"
+#include "derm/tensor/state.h"
+#include "derm/training/adam.h"
+#include "derm/training/card.h"
+#include "derm/training/run_directory.h"
+#include "derm/training/run_report.h"
+#include "derm/training/samples.h"
+#include "derm/training/tensorboard.h"
+
+namespace derm::training {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+constexpr double kDefaultEpochs = 200;
+constexpr double kLogSeconds = 5;          // at most this often, and at every snapshot
+constexpr int64_t kCheckEveryOnDevice = 16;  // a GPU's losses are looked at in bundles, so that no step waits for the host
+
+/// A loss value that has not been looked at yet.
+struct PendingTerm {
+  int64_t step;
+  std::string name;
+  at::Tensor value;
+};
+
+/// Everything that a step needs, built and checked before the first one.
+class Trainer {
+ public:
+  Trainer(const TrainOptions& options, recipe::Recipe& recipe)
+      : options_(options), recipe_(recipe), data_(data::DataSet::open(options.data)) {
+    options_.validate();
+    if (options_.size_px == 0) options_.size_px = data_.size_px();
+    if (options_.size_px == 0)
+      throw UsageError("{}: the images differ in size; give size_px (--size), or run `dermgan prepare` on them", options_.data);
+    if (options_.batch == 0) options_.batch = recipe.default_batch();
+    shape_ = data::shape_from_name(options_.region_shape);
+    rows_ = data_.usable("train");
+    if (rows_.empty())
+      throw DataError("{}: no row of the split \"train\" can be trained on (a condition, a box or mask, a skin colour and a quality "
+                      "of at least {} are needed); run `dermgan prepare` on it", options_.data, data_.min_quality());
+    validation_rows_ = data_.usable("validation");
+    spec_ = recipe::image_spec(recipe, options_.size_px, data_.conditions());
+    recipe.validate(spec_);
+    needs_ = recipe.needs();
+    map_ = data::MapSpec{.encoding = needs_.encoding, .conditions = data_.conditions(), .size_px = static_cast<int>(options_.size_px)};
+    offer_ = data::offer_of(data_);
+    offer_.shape = shape_ == data::Shape::mask ? data::Shape::blob : shape_;
+    if (options_.kimg == 0 && options_.minutes == 0) options_.kimg = kDefaultEpochs * static_cast<double>(rows_.size()) / 1000;
+
+    policy_ = tensor::choose_policy(options_.compute);
+    at::Generator random = at::detail::createCPUGenerator(mix_seed(static_cast<uint64_t>(options_.seed), hash_text("weights")));
+    players_ = recipe.make_players(spec_, random);
+    average_ = recipe.make_players(spec_, random).at("generator");
+    for (auto& [name, player] : players_) player->to(policy_.device);
+    average_->to(policy_.device);
+    if (!options_.init_from.empty()) initialise_from(options_.init_from);
+    nn::copy_state(*average_, *players_.at("generator"));
+    average_->eval();
+    for (auto& [name, player] : players_) {
+      std::vector<std::pair<std::string, at::Tensor>> parameters;
+      for (auto& item : player->named_parameters()) parameters.emplace_back(item.key(), item.value());
+      optimisers_.emplace(name, Adam(std::move(parameters), recipe.optimiser(name)));
+    }
+    phases_ = recipe.phases(players_);
+
+    loader::LoaderOptions loading;
+    loading.batch = options_.batch;
+    loading.seed = static_cast<uint64_t>(options_.seed);
+    loading.threads = policy_.device.is_cpu() ? std::max(1, policy_.threads / 2) : policy_.threads;
+    loading.map = map_;
+    loading.shape = shape_;
+    loading.augment = options_.augment;
+    loader_ = std::make_unique<loader::Loader>(data_, rows_, loading);
+  }
+
+  const TrainOptions& options() const { return options_; }
+
+  TrainOutcome run(const fs::path& run) {
+    run_ = run;
+    LogFile log(run / "log.txt");
+    const std::string sizes = [&] {
+      std::string text;
+      for (const auto& [name, player] : players_)
+        text += fmt::format("{}{} {:.2f} M", text.empty() ? "" : ", ", name, static_cast<double>(tensor::parameter_count(*player)) / 1e6);
+      return text;
+    }();
+    log_info("{}: {} images to train on, {} to validate on, {} px, batch {}; {}; {}", run.string(), rows_.size(),
+             validation_rows_.size(), options_.size_px, options_.batch, policy_.text(), sizes);
+    TensorBoardWriter board(run);
+    board_ = &board;
+    FixedSamples samples(recipe_, offer_, map_);
+    ValidationKid kid(recipe_, data_, validation_rows_, map_, shape_);
+    if (!kid.available())
+      log_info("{} validation images are fewer than 64: no KID, and `best` follows `latest`", validation_rows_.size());
+    samples_ = &samples;
+    kid_ = &kid;
+    if (!fs::exists(run / "reals.png")) {
+      image::write_png(run / "reals.png", reals_sheet(data_, rows_, options_.size_px));
+      write_fakes(0);
+    }
+    loader_->seek(step_ * options_.batch);
+    started_ = Clock::now();
+    last_log_ = last_snapshot_ = started_;
+    last_snapshot_kimg_ = kimg();
+    const bool by_clock = options_.minutes > 0 && options_.kimg == 0;
+    Progress progress("training", by_clock ? options_.minutes * 60 : options_.kimg * 1000, by_clock ? "s" : "images");
+    bool interrupted = false;
+    while (progress_share() < 1.0) {
+      if (interrupt_requested()) {
+        interrupted = true;
+        break;
+      }
+      one_step();
+      progress.update(by_clock ? elapsed() : kimg() * 1000, note_);
+      if (seconds_since(last_log_) >= kLogSeconds) write_stats();
+      const bool due = (options_.snapshot_minutes > 0 && seconds_since(last_snapshot_) >= options_.snapshot_minutes * 60) ||
+                       (options_.snapshot_kimg > 0 && kimg() - last_snapshot_kimg_ >= options_.snapshot_kimg);
+      if (due && progress_share() < 1.0) snapshot();
+    }
+    progress.finish();
+    if (step_ > last_snapshot_step_) snapshot();
+    if (interrupted) log_info("stopped as asked at step {}; go on with: dermgan train --resume {}", step_, run.string());
+    return {.run = run, .steps = step_, .kimg = kimg(), .interrupted = interrupted};
+  }
+
+  void load_checkpoint(const fs::path& checkpoint) {
+    const auto state = nlohmann::json::parse(read_file(checkpoint / "state.json"));
+    step_ = state.at("step");
+    elapsed_before_ = state.at("elapsed_s");
+    if (state.contains("best_kid")) best_kid_ = state.at("best_kid");
+    for (auto& [name, player] : players_) {
+      const fs::path file = checkpoint / (name + ".safetensors");
+      tensor::load_state(*player, tensor::read_safetensors(file), file.string(), recipe_.hint());
+    }
+    const fs::path average = checkpoint / "average.safetensors";
+    tensor::load_state(*average_, tensor::read_safetensors(average), average.string(), recipe_.hint());
+    const fs::path optimiser = checkpoint / "optimiser.safetensors";
+    const auto moments = tensor::read_safetensors(optimiser);
+    for (auto& [name, adam] : optimisers_) adam.load(moments, name + "/", optimiser.string());
+    last_snapshot_step_ = step_;
+  }
+
+  /// Seconds a step, after one that warms up.
+  double measure_step(int steps) {
+    loader_->seek(0);
+    one_step();
+    const auto start = Clock::now();
+    for (int i = 0; i < steps; ++i) one_step();
+    check_pending();
+    return seconds_since(start) / steps;
+  }
+
+  double total_kimg() const { return options_.kimg; }
+  int64_t checkpoint_bytes() const {
+    int64_t weights = 0;
+    for (const auto& [name, player] : players_) weights += tensor::parameter_count(*player);
+    const int64_t generator = tensor::parameter_count(*average_);
+    return 4 * (3 * weights + generator) + 2 * generator;  // weights and two moments, the average, the bundle in fp16
+  }
+  const tensor::ComputePolicy& policy() const { return policy_; }
+  size_t rows() const { return rows_.size(); }
+  const data::DataSet& data() const { return data_; }
+
+ private:
+  double kimg() const { return static_cast<double>(step_ * options_.batch) / 1000; }
+  double elapsed() const { return elapsed_before_ + seconds_since(started_); }
+
+  /// The part of the run that is done: by images, by the clock, whichever is further.
+  double progress_share() const {
+    double share = 0;
+    if (options_.kimg > 0) share = std::max(share, kimg() / options_.kimg);
+    if (options_.minutes > 0) share = std::max(share, elapsed() / (options_.minutes * 60));
+    return share;
+  }
+
+  void initialise_from(const std::string& source) {
+    fs::path directory = source, generator_file, discriminator_file;
+    if (fs::is_directory(directory)) {
+      if (fs::exists(directory / "state.json")) {  // a checkpoint
+        generator_file = directory / "average.safetensors";
+        discriminator_file = directory / "discriminator.safetensors";
+      } else {
+        directory = recipe::find_bundle(directory);
+        generator_file = directory / "model.safetensors";
+        discriminator_file = directory / "discriminator.safetensors";
+      }
+    } else {
+      generator_file = directory;
+    }
+    const auto take = [&](const std::string& player, const fs::path& file) {
+      if (!players_.contains(player) || !fs::exists(file)) return;
+      auto& module = *players_.at(player);
+      const auto missing = tensor::load_matching(module, tensor::read_safetensors(file));
+      const auto all = tensor::state_of(module).size();
+      if (missing.size() == all)
+        throw UsageError("{}: none of its tensors fits {}; give a file of the same recipe", file.string(), recipe_.hint());
+      log_info("{} starts from {}: {} of {} tensors fit", player, file.string(), all - missing.size(), all);
+    };
+    if (!fs::exists(generator_file))
+      throw UsageError("{}: there is nothing to start from; give a bundle, a checkpoint or a safetensors file", source);
+    take("generator", generator_file);
+    take("discriminator", discriminator_file);
+  }
+
+  void one_step() {
+    tensor::Batch batch = loader_->next();
+    batch.image = batch.image.to(policy_.device, /*non_blocking=*/true);
+    batch.region = batch.region.to(policy_.device, /*non_blocking=*/true);
+    batch.inputs = recipe::on_device(batch.inputs, policy_);
+
+    // What a step draws depends on (seed, step) alone, dropout included: nothing has to be stored to resume.
+    at::Generator random = at::globalContext().defaultGenerator(policy_.device);
+    {
+      std::lock_guard<std::mutex> lock(random.mutex());
+      random.set_current_seed(mix_seed(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(step_)));
+    }
+    const auto draw = [&](at::IntArrayRef shape) { return at::randn(shape, random, at::TensorOptions().device(policy_.device)); };
+    if (needs_.noise_planes > 0)
+      batch.inputs.latent = policy_.activations(draw({options_.batch, needs_.noise_planes, options_.size_px, options_.size_px}));
+    else if (needs_.latent > 0)
+      batch.inputs.latent = draw({options_.batch, needs_.latent});
+
+    recipe::StepMemo memo;
+    recipe::StepContext context{.batch = batch, .step = step_, .kimg = kimg(), .random = random, .memo = memo};
+    lr_factor_ = recipe_.lr_factor(std::min(1.0, progress_share()));
+    for (const auto& phase : phases_) {
+      if (step_ % phase.every != 0) continue;
+      auto terms = phase.losses(context);
+      at::Tensor total;
+      for (const auto& term : terms) {
+        const at::Tensor weighted = term.value.to(at::kFloat) * term.weight;
+        total = total.defined() ? total + weighted : weighted;
+        pending_.push_back({step_, phase.name + "/" + term.name, term.value.detach()});
+      }
+      Adam& adam = optimisers_.at(phase.player);
+      // autograd::grad instead of backward(): no gradient reaches another player.
+      const auto gradients = torch::autograd::grad({total}, adam.parameters(), /*grad_outputs=*/{}, /*retain_graph=*/std::nullopt,
+                                                   /*create_graph=*/false, /*allow_unused=*/true);
+      adam.step(gradients, lr_factor_);
+    }
+    const double half_life = options_.ema_kimg * 1000;
+    const double decay = half_life > 0 ? std::pow(0.5, static_cast<double>(options_.batch) / half_life) : 0;
+    // Early on the average follows quickly, so that the first pictures show the network and not its initial weights.
+    const double warm = static_cast<double>(step_ + 1) / static_cast<double>(step_ + 10);
+    nn::update_average(*average_, *players_.at("generator"), std::min(decay, warm));
+    ++step_;
+    if (policy_.device.is_cpu() || step_ % kCheckEveryOnDevice == 0) check_pending();
+  }
+
+  /// Looks at the losses since the last time. @throws DataError at the first that is not finite
+  void check_pending() {
+    if (pending_.empty()) return;
+    std::vector<at::Tensor> values;
+    for (const auto& term : pending_) values.push_back(term.value.to(at::kFloat).reshape({1}));
+    const at::Tensor together = at::cat(values).cpu();
+    const float* v = together.data_ptr<float>();
+    for (size_t i = 0; i < pending_.size(); ++i) {
+      if (!std::isfinite(v[i])) {
+        const std::string found = fmt::format("{}", v[i]);
+        throw DataError("{}: the loss {} became {} at step {}; the run stopped, its last good checkpoint is {}. A smaller lr or "
+                        "compute.precision=fp32 may help", run_.string(), pending_[i].name, found, pending_[i].step,
+                        last_snapshot_step_ > 0 ? fmt::format("step {}", last_snapshot_step_) : "none yet");
+      }
+      auto& sum = sums_[pending_[i].name];
+      sum.first += v[i];
+      sum.second += 1;
+    }
+    pending_.clear();
+  }
+
+  void write_stats() {
+    check_pending();
+    if (sums_.empty()) return;
+    nlohmann::json losses;
+    note_.clear();
+    for (const auto& [name, sum] : sums_) {
+      const double mean = sum.first / sum.second;
+      losses[name] = mean;
+      board_->scalar("loss/" + name, mean, step_);
+    }
+    const double seconds = seconds_since(last_log_), images = static_cast<double>((step_ - last_log_step_) * options_.batch);
+    const double s_per_kimg = images > 0 ? seconds / images * 1000 : 0;
+    append_line(run_ / "stats.jsonl", {{"step", step_}, {"kimg", kimg()}, {"elapsed_s", elapsed()}, {"s_per_kimg", s_per_kimg},
+                                       {"lr_factor", lr_factor_}, {"waited_s", loader_->waited_s()},
+                                       {"resident_bytes", resident_memory_bytes()}, {"losses", losses}});
+    board_->scalar("progress/kimg", kimg(), step_);
+    board_->scalar("progress/s_per_kimg", s_per_kimg, step_);
+    board_->scalar("progress/data_waited_s", loader_->waited_s(), step_);
+    board_->flush();
+    note_ = fmt::format("step {}, {:.2f} kimg, {:.1f} images/s", step_, kimg(), seconds > 0 ? images / seconds : 0.0);
+    if (losses.contains("g_main/adversarial")) note_ += fmt::format(", adversarial {:.2f}", losses["g_main/adversarial"].get<double>());
+    sums_.clear();
+    last_log_ = Clock::now();
+    last_log_step_ = step_;
+  }
+
+  void write_fakes(int64_t step) {
+    const auto sheet = samples_->sheet(dynamic_cast<recipe::Generator&>(*average_), policy_);
+    image::write_png(run_ / fmt::format("fakes{:06d}.png", step), sheet);
+    board_->image("fakes", sheet, step);
+  }
+
+  void snapshot() {
+    write_stats();
+    for (const auto& [name, player] : players_)
+      for (const auto& p : player->parameters())
+        if (!at::isfinite(p).all().item<bool>())
+          throw DataError("{}: weights of the {} are not finite at step {}; the last good checkpoint stands", run_.string(), name, step_);
+    nlohmann::json metric;
+    bool is_best = true;
+    if (kid_->available()) {
+      metric = kid_->measure(dynamic_cast<recipe::Generator&>(*average_), policy_);
+      metric["step"] = step_;
+      metric["kimg"] = kimg();
+      const double value = metric["kid"];
+      is_best = !(value >= best_kid_);
+      if (is_best) best_kid_ = value;
+      append_line(run_ / fmt::format("metric-kid-{}.jsonl", metric["extractor"].get<std::string>()), metric);
+      board_->scalar("metric/kid", value, step_);
+      log_info("step {}, {:.2f} kimg: KID {:.4f} +- {:.4f} ({}, {} validation images){}", step_, kimg(), value,
+               metric["deviation"].get<double>(), metric["extractor"].get<std::string>(), metric["n_real"].get<int64_t>(),
+               is_best ? ", best so far" : "");
+    }
+    write_fakes(step_);
+    const fs::path checkpoint = write_checkpoint(metric);
+    point_to(run_, "latest", checkpoint);
+    if (is_best) point_to(run_, "best", checkpoint);
+    prune_checkpoints(run_, options_.keep_checkpoints);
+    write_file(run_ / "README.md", read_file(checkpoint / "bundle" / "README.md"));
+    write_run_report(run_);
+    last_snapshot_ = Clock::now();
+    last_snapshot_kimg_ = kimg();
+    last_snapshot_step_ = step_;
+  }
+
+  fs::path write_checkpoint(const nlohmann::json& metric) {
+    const fs::path path = run_ / "checkpoints" / fmt::format("step-{:06d}", step_);
+    std::error_code ignored;
+    fs::remove_all(path, ignored);  // of a run that was killed after writing it and resumed from the one before
+    NewDirectory directory(path);
+    for (const auto& [name, player] : players_)
+      tensor::write_safetensors(directory.path() / (name + ".safetensors"), tensor::state_of(*player));
+    tensor::write_safetensors(directory.path() / "average.safetensors", tensor::state_of(*average_));
+    tensor::NamedTensors moments;
+    for (const auto& [name, adam] : optimisers_)
+      for (auto& item : adam.state(name + "/")) moments.push_back(item);
+    tensor::write_safetensors(directory.path() / "optimiser.safetensors", moments);
+    nlohmann::json state = {{"format", 1}, {"step", step_}, {"kimg", kimg()}, {"elapsed_s", elapsed()}, {"code_version", version()}};
+    if (std::isfinite(best_kid_)) state["best_kid"] = best_kid_;
+    write_file(directory.path() / "state.json", state.dump(2) + "\n");
+
+    recipe::BundleConfig config;
+    config.recipe = options_.recipe;
+    Options recipe_options;
+    recipe_.bind(recipe_options);
+    config.options = recipe_options.to_json();
+    config.size_px = options_.size_px;
+    config.conditions = data_.conditions();
+    config.map = map_;
+    config.offer = offer_;
+    config.training = {{"kimg", kimg()}, {"steps", step_}, {"seed", options_.seed}, {"batch", options_.batch}, {"ema", true},
+                       {"ema_kimg", options_.ema_kimg}, {"images", rows_.size()}, {"data", data_.root().filename().string()},
+                       {"data_fingerprint", data_.fingerprint()}, {"code_version", version()}, {"metric", metric},
+                       {"region_shape", options_.region_shape}, {"elapsed_s", elapsed()}, {"init_from", options_.init_from}};
+    auto& average = dynamic_cast<recipe::Generator&>(*average_);
+    config.canary = recipe::make_canary(average, config, needs_);
+    recipe::BundleFiles files{.config = config, .generator = average_.get(), .card = model_card(config, data_)};
+    if (options_.with_discriminator && players_.contains("discriminator")) files.discriminator = players_.at("discriminator").get();
+    recipe::write_bundle(directory.path() / "bundle", files);
+    directory.commit();
+    return path;
+  }
+
+  TrainOptions options_;
+  recipe::Recipe& recipe_;
+  data::DataSet data_;
+  std::vector<size_t> rows_, validation_rows_;
+  data::Shape shape_ = data::Shape::mask;
+  recipe::ImageSpec spec_;
+  recipe::Needs needs_;
+  data::MapSpec map_;
+  data::Offer offer_;
+  tensor::ComputePolicy policy_;
+  recipe::Players players_;
+  std::shared_ptr<torch::nn::Module> average_;
+  std::map<std::string, Adam> optimisers_;
+  std::vector<recipe::Phase> phases_;
+  std::unique_ptr<loader::Loader> loader_;
+
+  fs::path run_;
+  TensorBoardWriter* board_ = nullptr;
+  FixedSamples* samples_ = nullptr;
+  ValidationKid* kid_ = nullptr;
+  int64_t step_ = 0, last_log_step_ = 0, last_snapshot_step_ = 0;
+  double elapsed_before_ = 0, last_snapshot_kimg_ = 0, lr_factor_ = 1;
+  double best_kid_ = std::numeric_limits<double>::infinity();
+  Clock::time_point started_ = Clock::now(), last_log_ = started_, last_snapshot_ = started_;
+  std::vector<PendingTerm> pending_;
+  std::map<std::string, std::pair<double, int64_t>> sums_;
+  std::string note_;
+};
+
+void bind_all(Options& all, TrainOptions& options, recipe::Recipe& recipe) {
+  options.bind(all);
+  all.section("model", recipe);
+}
+
+nlohmann::json environment_of(const tensor::ComputePolicy& policy) {
+  nlohmann::json facts = system_facts();
+  facts["compute"] = policy.text();
+  facts["libtorch"] = TORCH_VERSION;
+  facts["dermgan"] = version();
+  return facts;
+}
+
+}  // namespace
+
+void TrainOptions::bind(Options& o) {
+  o.add("recipe", recipe, "the method; its options stand under [model]");
+  o.add("data", data, "a data set as `dermgan prepare` writes it");
+  o.add("out", out, "where the run directory is made");
+  o.add("name", name, "added to the run directory's name");
+  o.add("size_px", size_px, "side of the images; 0: the data set's");
+  o.add("batch", batch, "images a step; 0: the recipe's own");
+  o.add("kimg", kimg, "length in thousand images shown; with minutes 0 too: 200 epochs");
+  o.add("minutes", minutes, "length by the clock; the learning rate follows whichever of the two is further");
+  o.add("seed", seed, "of weights, order, augmentation and noise");
+  o.add("ema_kimg", ema_kimg, "half-life of the average of the weights, in thousand images");
+  o.add("region_shape", region_shape, "how a row's region is drawn: mask (where there is one), box, ellipse or blob");
+  o.add("snapshot_minutes", snapshot_minutes, "between checkpoints; 0: off");
+  o.add("snapshot_kimg", snapshot_kimg, "between checkpoints; 0: off");
+  o.add("keep_checkpoints", keep_checkpoints, "how many to keep beside the best");
+  o.add("init_from", init_from, "bundle, checkpoint or safetensors file whose fitting weights start the run");
+  o.add("with_discriminator", with_discriminator, "keep the discriminator in bundles, for further training");
+  o.section("augment", augment);
+  o.section("compute", compute);
+}
+
+void TrainOptions::validate() const {
+  const auto at_least = [](const char* field, double value, double least) {
+    if (!(value >= least) || !std::isfinite(value)) throw UsageError("{} = {}, expected a number of at least {}", field, value, least);
+  };
+  if (data.empty()) throw UsageError("no data set was named; give --data FOLDER, as `dermgan prepare` wrote it");
+  at_least("size_px", static_cast<double>(size_px), 0);
+  at_least("batch", static_cast<double>(batch), 0);
+  at_least("kimg", kimg, 0);
+  at_least("minutes", minutes, 0);
+  at_least("ema_kimg", ema_kimg, 0);
+  at_least("snapshot_minutes", snapshot_minutes, 0);
+  at_least("snapshot_kimg", snapshot_kimg, 0);
+  at_least("keep_checkpoints", static_cast<double>(keep_checkpoints), 1);
+  if (size_px != 0 && (size_px < 64 || size_px > 512 || (size_px & (size_px - 1)) != 0))
+    throw UsageError("size_px = {}, expected 64, 128, 256 or 512", size_px);
+  if (batch > 1024) throw UsageError("batch = {}, expected at most 1024", batch);
+  data::shape_from_name(region_shape);
+  augment.validate();
+  compute.validate();
+}
+
+TrainOutcome train(const TrainOptions& options, recipe::Recipe& recipe, const recipe::Catalogue&, const std::string& command_line) {
+  Trainer trainer(options, recipe);
+  TrainOptions resolved = trainer.options();
+  const uint64_t needed = static_cast<uint64_t>(trainer.checkpoint_bytes()) * static_cast<uint64_t>(resolved.keep_checkpoints + 2);
+  if (free_disk_bytes(resolved.out) < needed)
+    throw DataError("{}: {} free, a run of this size needs {}; free some or choose another --out", resolved.out,
+                    bytes_text(static_cast<double>(free_disk_bytes(resolved.out))), bytes_text(static_cast<double>(needed)));
+  const std::string set_name = resolved.name.empty() ? fs::absolute(resolved.data).lexically_normal().filename().string() : resolved.name;
+  const fs::path run = new_run_directory(resolved.out, fmt::format("{}-{}-{}", resolved.recipe, set_name, resolved.size_px));
+  Options all;
+  bind_all(all, resolved, recipe);
+  write_run_facts(run, all, command_line, environment_of(trainer.policy()),
+                  {{"data", resolved.data}, {"fingerprint", trainer.data().fingerprint()}, {"train_images", trainer.rows()}});
+  return trainer.run(run);
+}
+
+TrainOutcome resume(const fs::path& run, const std::vector<std::string>& set, const recipe::Catalogue& catalogue,
+                    const std::string& command_line) {
+  const fs::path checkpoint = latest_checkpoint(run);
+  const fs::path config = run / "config.toml";
+  TrainOptions options;
+  {
+    // The recipe's name is needed before its options can be bound.
+    const std::string text = read_file(config);
+    const auto environment = nlohmann::json::parse(read_file(checkpoint / "bundle" / "config.json"));
+    options.recipe = environment.at("recipe");
+  }
+  auto recipe = catalogue.make(options.recipe);
+  Options all;
+  bind_all(all, options, *recipe);
+  all.read_toml_file(config);
+  static const std::vector<std::string> changeable = {"kimg", "minutes", "snapshot_minutes", "snapshot_kimg", "keep_checkpoints",
+                                                      "compute.threads", "data", "out", "with_discriminator"};
+  for (const auto& assignment : set) {
+    const std::string key = assignment.substr(0, assignment.find('='));
+    if (std::find(changeable.begin(), changeable.end(), key) == changeable.end())
+      throw UsageError("\"{}\" cannot change on resume (only {}); start a new run with --init-from {}", key,
+                       fmt::join(changeable, ", "), run.string());
+    all.set(assignment);
+  }
+  const auto recorded = nlohmann::json::parse(read_file(run / "data_fingerprint.json"));
+  Trainer trainer(options, *recipe);
+  if (recorded.value("fingerprint", "") != trainer.data().fingerprint())
+    throw DataError("{}: the data set is another than the run began with (fingerprint {}, now {}); start a new run with --init-from {}",
+                    options.data, recorded.value("fingerprint", "").substr(0, 12), trainer.data().fingerprint().substr(0, 12), run.string());
+  trainer.load_checkpoint(checkpoint);
+  const int64_t step = nlohmann::json::parse(read_file(checkpoint / "state.json")).at("step");
+  for (const auto& entry : fs::directory_iterator(run))
+    if (entry.path().extension() == ".jsonl") truncate_lines_after(entry.path(), step);
+  write_run_facts(run, all, command_line, environment_of(trainer.policy()), recorded);
+  log_info("going on with {} from step {}", run.string(), step);
+  return trainer.run(run);
+}
+
+std::string dry_run(const TrainOptions& options, recipe::Recipe& recipe) {
+  Trainer trainer(options, recipe);
+  constexpr int kSteps = 3;
+  const double seconds = trainer.measure_step(kSteps);
+  const TrainOptions& o = trainer.options();
+  std::string text = fmt::format("{} images, batch {}, {} px; {}\n", trainer.rows(), o.batch, o.size_px, trainer.policy().text());
+  text += fmt::format("a step takes {:.2f} s ({:.1f} s/kimg), measured over {} steps\n", seconds, seconds / static_cast<double>(o.batch) * 1000, kSteps);
+  const double steps_by_kimg = o.kimg * 1000 / static_cast<double>(o.batch);
+  const double steps_by_clock = o.minutes * 60 / seconds;
+  const double steps = o.kimg > 0 && o.minutes > 0 ? std::min(steps_by_kimg, steps_by_clock) : std::max(steps_by_kimg, steps_by_clock);
+  text += fmt::format("about {:.0f} steps, {:.2f} kimg ({:.1f} epochs), {}\n", steps, steps * static_cast<double>(o.batch) / 1000,
+                      steps * static_cast<double>(o.batch) / static_cast<double>(trainer.rows()), duration_text(steps * seconds));
+  text += fmt::format("memory {} now; a checkpoint takes {}, {} are kept at most, {} free", bytes_text(static_cast<double>(resident_memory_bytes())),
+                      bytes_text(static_cast<double>(trainer.checkpoint_bytes())), o.keep_checkpoints + 1,
+                      bytes_text(static_cast<double>(free_disk_bytes(o.out))));
+  return text;
+}
+
+}  // namespace derm::training
