@@ -373,7 +373,10 @@ void write_data_set(const fs::path& root, const std::vector<Record>& records, co
   std::vector<image::Lab> colours;
   const double least = json.contains("min_quality") && json["min_quality"].is_number() ? json["min_quality"].get<double>() : 0.0;
   size_t usable = 0;
-  const auto count = [](nlohmann::json& in, const std::string& key) { in[key] = in.value(key, 0) + 1; };
+  const auto count = [](nlohmann::json& in, const std::string& key) {
+    nlohmann::json& number = in[key];
+    number = number.is_null() ? 1 : number.get<int>() + 1;
+  };
   for (const Record& r : records) {
     if (!r.condition.empty()) {
       conditions.insert(r.condition);

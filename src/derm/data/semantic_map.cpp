@@ -47,13 +47,18 @@ class Blob {
       // Low harmonics give the form, the higher ones a fine irregularity.
       const double amplitude = k <= 5 ? rng.normal() * 0.11 / (k - 1) : rng.normal() * 0.06 / k;
       const double phase = rng.uniform(0, 2 * std::numbers::pi);
-      for (int i = 0; i < kOutline; ++i) radius_[static_cast<size_t>(i)] += amplitude * std::cos(k * angle(i) + phase);
+      const double c = amplitude * std::cos(phase), s = amplitude * std::sin(phase);
+      for (int i = 0; i < kOutline; ++i) {
+        const Direction& d = circle()[static_cast<size_t>(k * i % kOutline)];
+        radius_[static_cast<size_t>(i)] += c * d.x - s * d.y;
+      }
     }
     for (double& r : radius_) r = std::max(r, 0.35);
     radius_[kOutline] = radius_[0];
     double x0 = 1e9, x1 = -1e9, y0 = 1e9, y1 = -1e9;
     for (int i = 0; i < kOutline; ++i) {
-      const double x = radius_[static_cast<size_t>(i)] * std::cos(angle(i)), y = radius_[static_cast<size_t>(i)] * std::sin(angle(i));
+      const Direction& d = circle()[static_cast<size_t>(i)];
+      const double x = radius_[static_cast<size_t>(i)] * d.x, y = radius_[static_cast<size_t>(i)] * d.y;
       x0 = std::min(x0, x), x1 = std::max(x1, x), y0 = std::min(y0, y), y1 = std::max(y1, y);
     }
     half_x_ = (x1 - x0) / 2, half_y_ = (y1 - y0) / 2;
@@ -85,7 +90,20 @@ class Blob {
   }
 
  private:
-  static double angle(int i) { return 2 * std::numbers::pi * i / kOutline; }
+  struct Direction {
+    double x, y;
+  };
+  static const std::vector<Direction>& circle() {
+    static const std::vector<Direction> directions = [] {
+      std::vector<Direction> made;
+      for (int i = 0; i < kOutline; ++i) {
+        const double angle = 2 * std::numbers::pi * i / kOutline;
+        made.push_back({std::cos(angle), std::sin(angle)});
+      }
+      return made;
+    }();
+    return directions;
+  }
   std::vector<double> radius_;
   double half_x_ = 1, half_y_ = 1, middle_x_ = 0, middle_y_ = 0, low_ = 1, high_ = 1;
 };
