@@ -23,7 +23,7 @@ struct Plot {
   std::string x_label, y_label;
   std::vector<Series> series;
   bool identity = false;  ///< a dashed line y = x
-  bool log_y = false;
+  bool log_y = false;                               ///< decades as ticks; values up to 0 leave gaps
   std::optional<std::pair<double, double>> y_band;  ///< shaded range of y, "within this is good"
   std::string y_band_label;
   std::optional<std::pair<double, double>> x_range, y_range;  ///< as given; else from the data
