@@ -440,7 +440,8 @@ bool jpeg_try(JpegErrors& errors, const Body& body) {
 
 class JpegReader {
  public:
-  JpegReader(std::string_view bytes, const std::string& where, const Limits& limits) : where_(where), limits_(limits) {
+  JpegReader(std::string_view bytes, const std::string& where, const Limits& limits)
+      : where_(where), limits_(limits), size_(bytes.size()) {
     std::memset(&info_, 0, sizeof info_);
     set_up(errors_);
     info_.err = &errors_.manager;
@@ -464,6 +465,11 @@ class JpegReader {
   Image image() {
     run([&] { jpeg_read_header(&info_, TRUE); });
     check_size(where_, info_.image_width, info_.image_height, limits_);
+    // Huffman codes spend at least a bit on each block of 8x8: what claims more is cut short, and needs no memory to find out.
+    if (!info_.arith_code && uint64_t{info_.image_width} * info_.image_height / (64 * 8) > size_) {
+      throw DataError("{}: the JPEG claims {}x{} pixels but is only {} bytes long, so it is cut short; replace the file", where_,
+                      info_.image_width, info_.image_height, size_);
+    }
     const bool cmyk = info_.num_components == 4;
     run([&] {
       info_.out_color_space = info_.num_components == 1 ? JCS_GRAYSCALE : cmyk ? JCS_CMYK : JCS_RGB;
@@ -511,6 +517,7 @@ class JpegReader {
 
   const std::string& where_;
   const Limits& limits_;
+  size_t size_;
   JpegErrors errors_;
   jpeg_progress_mgr progress_{};
   jpeg_decompress_struct info_;

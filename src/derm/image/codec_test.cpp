@@ -217,5 +217,12 @@ TEST(Limits, APngTooShortForItsSizeTakesNoMemory) {
   EXPECT_THAT(message_of([&] { decode_image(bytes, "a.png"); }), HasSubstr("cut short"));
 }
 
+TEST(Limits, AJpegTooShortForItsSizeTakesNoMemory) {
+  std::string bytes = encode_jpeg(Image(2000, 2000, 1, 90));
+  EXPECT_EQ(decode_image(bytes, "a.jpg").width, 2000);
+  bytes.resize(4000);
+  EXPECT_THAT(message_of([&] { decode_image(bytes, "a.jpg"); }), HasSubstr("cut short"));
+}
+
 }  // namespace
 }  // namespace derm::image

@@ -31,6 +31,7 @@ a{color:var(--c0)}
 pre{background:var(--shade);padding:.8rem 1rem;overflow-x:auto;font-size:.88rem}
 figure{margin:1.2rem 0}
 figure img{display:block;max-width:100%;height:auto}
+.scroll+figcaption{margin-top:-1.2rem}
 figcaption,caption{color:var(--soft);font-size:.92rem;text-align:left;padding:.4rem 0;max-width:46rem}
 .scroll{overflow-x:auto;margin:1.2rem 0}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
@@ -212,7 +213,7 @@ Page& Page::figure(const image::Image& image, const std::string& caption, const 
 Page& Page::plot(const Plot& plot) {
   body_ += "<figure>\n";
   if (!plot.title.empty()) body_ += fmt::format("<h3>{}</h3>\n", escape(plot.title));
-  body_ += fmt::format("<div class=\"scroll\">{}</div>\n", svg_of(plot));
+  body_ += fmt::format("<div class=\"scroll\" tabindex=\"0\">{}</div>\n", svg_of(plot));
   if (!plot.caption.empty()) body_ += fmt::format("<figcaption>{}</figcaption>\n", escape(plot.caption));
   body_ += "</figure>\n";
   return *this;
