@@ -5,11 +5,14 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <system_error>
+#include <tuple>
 
 #include "derm/base/error.h"
 #include "derm/base/text.h"
@@ -167,11 +170,17 @@ void write_file(const fs::path& given, std::string_view bytes) {
   }
 
   static std::atomic<int> serial{0};  // two threads may write the same file
-  const fs::path temporary = temporary_name(path, ++serial);
-  Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  fs::path temporary;
+  std::optional<Descriptor> opened;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    temporary = temporary_name(path, ++serial);
+    opened.emplace(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    if (opened->get() >= 0 || errno != EEXIST) break;  // else one is left of a process that had this number before
+  }
+  Descriptor& file = *opened;
   if (file.get() < 0) fail(given, "cannot be written", errno);
+  if (exists) std::ignore = ::fchmod(file.get(), old.st_mode & 07777);  // the old file's mode, where that is allowed
   int error = 0;
-  if (exists && ::fchmod(file.get(), old.st_mode & 07777) != 0) error = 0;  // keeping the mode is a courtesy
   error = write_all(file.get(), bytes);
   if (error == 0) error = flush(file.get());
   if (!file.close() && error == 0) error = errno;

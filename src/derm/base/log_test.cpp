@@ -1,6 +1,5 @@
 #include "derm/base/log.h"
 
-#include <regex>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -45,9 +44,8 @@ TEST(LogFile, TakesLinesWithTimeStampsWhileItLives) {
   const std::string text = read_file(path);
   fs::remove(path);
   const std::string stamp = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}[.][0-9]{3} ";
-  EXPECT_TRUE(std::regex_match(text, std::regex(stamp + "info: during 0\n" + stamp + "warning: careful\n" + stamp + "info: during 1\n" +
-                                                stamp + "warning: careful\n")))
-      << text;
+  EXPECT_THAT(text, testing::MatchesRegex(stamp + "info: during 0\n" + stamp + "warning: careful\n" + stamp + "info: during 1\n" +
+                                          stamp + "warning: careful\n"));
 }
 
 TEST(LogFile, SaysThatItCannotBeWritten) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include <toml++/toml.h>
@@ -40,6 +41,8 @@ int longest_key_chain(std::string_view text) {
         if (text[i] == '\\' && c == '"') ++i;
       }
       i += mark.size();
+      // Up to two quotation marks more belong to the text of a string over several lines.
+      for (int more = 0; mark.size() == 3 && more < 2 && i < text.size() && text[i] == c; ++more) ++i;
     } else {
       if (c == '.') {
         longest = std::max(longest, ++chain);
@@ -285,7 +288,8 @@ void Options::apply(const Values& values, const std::string& where) {
 }
 
 void Options::read_toml_file(const std::filesystem::path& file) {
-  if (!std::filesystem::exists(file)) throw UsageError("{}: there is no such options file", file.string());
+  std::error_code code;
+  if (!std::filesystem::exists(file, code)) throw UsageError("{}: there is no such options file", file.string());
   read_toml(read_file(file, kMaxTomlBytes), file.string());
 }
 
@@ -330,7 +334,8 @@ void Options::read_json(const nlohmann::json& document, const std::string& where
 }
 
 void Options::set(std::string_view assignment) {
-  const std::string where = "--set " + std::string(assignment.substr(0, 60));
+  const std::string shown_assignment = quote_text(assignment, 60);
+  const std::string where = "--set " + shown_assignment.substr(1, shown_assignment.size() - 2);
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos || stripped(assignment.substr(0, equals)).empty()) {
     throw UsageError("{}: an option's name and its value are expected, as in --set {}=VALUE", where,

@@ -174,7 +174,11 @@ TEST_F(OptionsToml, SurvivesDeepNesting) {
   expect_refusal(chain + " = 1", "over 32 parts");
   expect_refusal("[" + chain + "]", "over 32 parts");
   expect_refusal("x = {" + chain + " = 1}", "over 32 parts");
+  expect_refusal("x = [\"\"\"a\"\"\"\", {" + chain + " = 1}]", "over 32 parts");  // four closing marks: one belongs to the text
   expect_refusal(arrays, "line 1");
+  std::string tables = "x = ";
+  for (int i = 0; i < 200000; ++i) tables += "{a = ";
+  expect_refusal(tables, "line 1");
   // Dots in a text or a comment are no keys.
   options.read_toml("# " + chain + "\nname = \"" + chain + "\"\nconditions = [\"\"\"" + chain + "\"\"\"]\n", "run.toml");
 }
