@@ -175,6 +175,7 @@ void throw_if_interrupted() {
 }
 
 void request_interrupt() { interrupted = true; }
+void clear_interrupt() { interrupted = false; }
 
 void parallel_for(size_t n, const std::function<void(size_t)>& body, int threads) {
   std::atomic<size_t> next{0};

@@ -30,6 +30,7 @@ void catch_interrupts();
 bool interrupt_requested();
 void throw_if_interrupted();  ///< throws Interrupted once the flag is set
 void request_interrupt();     ///< sets the flag, as a signal would (tests use it)
+void clear_interrupt();
 
 /// Runs body(i) for i in [0, n) on `threads` threads (0: usable_cpus()). The first exception is rethrown once all have
 /// stopped; remaining work is skipped then, and when an interrupt was requested (throws Interrupted).

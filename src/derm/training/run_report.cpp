@@ -25,6 +25,15 @@ std::vector<nlohmann::json> read_lines(const fs::path& file) {
   return lines;
 }
 
+report::Plot curves(const std::string& title, const std::string& y_label, std::vector<report::Series> series) {
+  report::Plot plot;
+  plot.title = title;
+  plot.x_label = "kimg";
+  plot.y_label = y_label;
+  plot.series = std::move(series);
+  return plot;
+}
+
 }  // namespace
 
 void write_run_report(const fs::path& run) {
@@ -43,14 +52,16 @@ void write_run_report(const fs::path& run) {
     page.figure(image::read_image(run / "reals.png"), "Some of the images it learns from", "Sheet of training images");
   for (const auto& entry : fs::directory_iterator(run)) {
     if (!entry.path().filename().string().starts_with("metric-")) continue;
-    report::Series kid{.name = "KID", .points = true};
+    report::Series kid;
+    kid.name = "KID";
+    kid.points = true;
     for (const auto& line : read_lines(entry.path())) {
       kid.x.push_back(line.value("kimg", 0.0));
       kid.y.push_back(line.value("kid", 0.0));
     }
     if (kid.x.empty()) continue;
     page.heading("Distance to the validation images");
-    page.plot({.title = entry.path().stem().string(), .x_label = "kimg", .y_label = "KID", .series = {kid}});
+    page.plot(curves(entry.path().stem().string(), "KID", {kid}));
   }
   page.heading("Losses");
   std::map<std::string, std::vector<report::Series>> by_player;
@@ -59,13 +70,16 @@ void write_run_report(const fs::path& run) {
     for (const auto& [name, value] : losses.items()) {
       auto& series = by_player[name.substr(0, name.find('/'))];
       auto found = std::find_if(series.begin(), series.end(), [&](const auto& s) { return s.name == name; });
-      if (found == series.end()) found = series.insert(series.end(), report::Series{.name = name});
+      if (found == series.end()) {
+        found = series.insert(series.end(), report::Series());
+        found->name = name;
+      }
       found->x.push_back(line.value("kimg", 0.0));
       found->y.push_back(value.get<double>());
     }
   }
   for (const auto& [player, series] : by_player)
-    page.plot({.title = player, .x_label = "kimg", .y_label = "loss (before its weight)", .series = series});
+    page.plot(curves(player, "loss (before its weight)", series));
   if (!stats.empty()) {
     const auto& last = stats.back();
     page.heading("Speed");

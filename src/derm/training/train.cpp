@@ -251,7 +251,7 @@ class Trainer {
       }
       Adam& adam = optimisers_.at(phase.player);
       // autograd::grad instead of backward(): no gradient reaches another player.
-      const auto gradients = torch::autograd::grad({total}, adam.parameters(), /*grad_outputs=*/{}, /*retain_graph=*/std::nullopt,
+      const auto gradients = torch::autograd::grad({total}, adam.parameters(), /*grad_outputs=*/{}, /*retain_graph=*/{},
                                                    /*create_graph=*/false, /*allow_unused=*/true);
       adam.step(gradients, lr_factor_);
     }

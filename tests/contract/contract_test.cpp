@@ -1,0 +1,116 @@
+// What every recipe has to keep, run on each that the build finds.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "derm/base/error.h"
+#include "derm/base/files.h"
+#include "derm/tensor/state.h"
+#include "subject.h"
+
+namespace derm {
+namespace {
+
+class Contract : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Recipes, Contract, testing::ValuesIn(models::catalogue().names()),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST_P(Contract, MakesImagesOfTheAskedShapeWithinRange) {
+  Subject subject(GetParam());
+  auto& generator = recipe::generator_of(subject.players);
+  for (const int64_t n : {3, 1}) {
+    const auto images = generator.generate(subject.batch(n).inputs);
+    EXPECT_EQ(images.sizes(), (std::vector<int64_t>{n, 3, kSize, kSize}));
+    EXPECT_EQ(images.scalar_type(), torch::kFloat);
+    EXPECT_LE(images.abs().max().item<double>(), 1.0);
+  }
+}
+
+TEST_P(Contract, HasFiniteNamedLossesAlsoForABatchOfOne) {
+  for (const int64_t n : {2, 1}) {
+    Subject subject(GetParam());
+    auto optimisers = subject.optimisers();
+    for (int64_t i = 0; i < 2; ++i)
+      for (const auto& [name, value] : subject.step(subject.batch(n), i, optimisers)) EXPECT_TRUE(std::isfinite(value)) << name;
+  }
+}
+
+TEST_P(Contract, MovesOnlyThePlayerOfThePhase) {
+  Subject subject(GetParam());
+  for (const auto& phase : subject.phases) EXPECT_TRUE(subject.players.contains(phase.player)) << phase.name;
+  const auto b = subject.batch(2);
+  for (const auto& phase : subject.phases) {
+    at::Generator random = at::globalContext().defaultGenerator(at::kCPU);
+    recipe::StepMemo memo;
+    recipe::StepContext context{.batch = b, .step = 0, .kimg = 0, .random = random, .memo = memo};
+    at::Tensor total = torch::zeros({});
+    for (const auto& term : phase.losses(context)) total = total + term.weight * term.value;
+    const auto parameters = subject.players.at(phase.player)->parameters();
+    const auto gradients = torch::autograd::grad({total}, parameters, {}, {}, false, true);
+    bool any = false;
+    for (const auto& g : gradients) any = any || (g.defined() && g.abs().sum().item<double>() > 0);
+    EXPECT_TRUE(any) << phase.name << " moves nothing";
+    for (const auto& [name, player] : subject.players)
+      for (const auto& p : player->parameters()) EXPECT_FALSE(p.grad().defined()) << phase.name << " leaks into " << name;
+  }
+}
+
+TEST_P(Contract, RepeatsItselfToTheBit) {
+  std::vector<at::Tensor> first;
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    Subject subject(GetParam());
+    auto optimisers = subject.optimisers();
+    for (int64_t i = 0; i < 3; ++i) subject.step(subject.batch(2), i, optimisers);
+    const auto parameters = recipe::generator_of(subject.players).parameters();
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      if (repeat == 0) first.push_back(parameters[i].detach().clone());
+      else EXPECT_TRUE(torch::equal(first[i], parameters[i])) << i;
+    }
+  }
+}
+
+TEST_P(Contract, WeightsGoThereAndBack) {
+  Subject subject(GetParam());
+  const fs::path file = fs::temp_directory_path() / ("derm_contract_" + GetParam() + ".safetensors");
+  auto other = subject.make(2);
+  for (const auto& [name, player] : subject.players) {
+    tensor::write_safetensors(file, tensor::state_of(*player));
+    tensor::load_state(*other.at(name), tensor::read_safetensors(file), file.string(), subject.recipe->hint());
+    const auto a = tensor::state_of(*player), b = tensor::state_of(*other.at(name));
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(torch::equal(a[i].second, b[i].second)) << a[i].first;
+  }
+  fs::remove(file);
+}
+
+TEST_P(Contract, RefusesWrongWeightsByName) {
+  Subject subject(GetParam());
+  auto& generator = recipe::generator_of(subject.players);
+  tensor::SafeTensors state;
+  for (const auto& [name, t] : tensor::state_of(generator)) state.tensors[name] = t;
+  const std::string name = tensor::state_of(generator).front().first;
+  state.tensors[name] = torch::zeros({1, 2, 3});
+  try {
+    tensor::load_state(generator, state, "file.safetensors", subject.recipe->hint());
+    FAIL() << "a tensor of another shape was taken";
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("[1, 2, 3]"), std::string::npos) << error.what();
+  }
+}
+
+TEST_P(Contract, OptionsGoThereAndBack) {
+  auto a = models::catalogue().make(GetParam()), b = models::catalogue().make(GetParam());
+  Options first, second;
+  a->bind(first);
+  b->bind(second);
+  second.read_toml(first.to_toml(), "there and back");
+  EXPECT_EQ(first.to_json(), second.to_json());
+  EXPECT_FALSE(first.names().empty());
+  EXPECT_THROW(first.read_toml("no_such_option = 1", "test"), UsageError);
+}
+
+}  // namespace
+}  // namespace derm
