@@ -23,18 +23,18 @@ struct Point {
   double ita, a, b;
 };
 
-// Skin of the phantom's layered model (phantom::skin_colour) at 0.2 % blood; a test there holds the two together.
-constexpr std::array<Point, 11> kPhantom = {{{-75, 3.0, 4.5},
-                                            {-60, 7.0, 9.0},
-                                            {-45, 9.5, 13.0},
-                                            {-30, 11.0, 16.5},
-                                            {-15, 11.8, 18.8},
-                                            {0, 12.0, 20.0},
-                                            {15, 11.6, 20.2},
-                                            {30, 10.4, 19.2},
-                                            {45, 8.6, 16.8},
-                                            {60, 6.2, 12.5},
-                                            {75, 3.0, 6.5}}};
+// Skin of the phantom's layered model (phantom::skin_colour) at 1 % blood; a test there holds the two together.
+constexpr std::array<Point, 11> kPhantom = {{{-75, 8.5, 6.5},
+                                            {-60, 9.3, 12.0},
+                                            {-45, 9.3, 16.7},
+                                            {-30, 9.6, 19.4},
+                                            {-15, 9.6, 20.9},
+                                            {0, 9.2, 21.3},
+                                            {15, 8.5, 20.8},
+                                            {30, 7.8, 19.2},
+                                            {45, 6.9, 16.6},
+                                            {60, 6.1, 12.9},
+                                            {75, 5.0, 8.0}}};
 
 template <class Points>
 std::pair<double, double> interpolate(const Points& points, double ita) {
