@@ -12,8 +12,8 @@ namespace {
 
 class Contract : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Recipes, Contract, testing::ValuesIn(models::catalogue().names()),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& instance) {
+                           std::string name = instance.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

@@ -41,7 +41,7 @@ TEST(TensorBoardWriter, FramesItsRecords) {
   }
   EXPECT_EQ(records, 2u);
   // field 1 double, field 2 varint 7, field 5 of 13 bytes { field 1 of 11 { tag "loss", simple_value 0.5f } }
-  EXPECT_EQ(last.substr(9), std::string("\x10\x07\x2a\x0d\x0a\x0b\x0a\x04loss\x15\x00\x00\x00\x3f", 19));
+  EXPECT_EQ(last.substr(9), std::string("\x10\x07\x2a\x0d\x0a\x0b\x0a\x04loss\x15\x00\x00\x00\x3f", 17));
 }
 
 }  // namespace
