@@ -189,6 +189,36 @@ bool touches_edge(const image::Component& c, int w, int h) {
   return c.box.x <= 0 || c.box.y <= 0 || c.box.x + c.box.w >= w || c.box.y + c.box.h >= h;
 }
 
+/// Pen that has nearly worn off: strokes that are bluer and darker than the skin beside them.
+Mask faint_strokes(const Planes& p, const image::Lab& skin, const Mask& border) {
+  const int w = p.width, h = p.height;
+  const double side = std::max(w, h);
+  const int reach = static_cast<int>(std::lround(0.06 * side));
+  const auto soft_l = box_blur(p.L, w, h, reach), soft_b = box_blur(p.b, w, h, reach);
+  const auto fine_l = box_blur(p.L, w, h, 1), fine_b = box_blur(p.b, w, h, 1);
+  Mask bluer = mask_like(p);
+  for (size_t i = 0; i < p.size(); ++i) {
+    if (border.pixels[i] == 0 && fine_b[i] - soft_b[i] < -3.5f && fine_l[i] - soft_l[i] < -1.5f && fine_b[i] < 0.6 * skin.b) {
+      bluer.pixels[i] = 255;
+    }
+  }
+  const auto parts = image::connected_components(bluer);
+  // Thickness: a stroke has no point far from its outside.
+  Mask outside = bluer;
+  for (uint8_t& v : outside.pixels) v = static_cast<uint8_t>(255 - v);
+  const auto depth = rough_distance(outside.pixels, w, h);
+  std::vector<float> thick(parts.items.size() + 1);
+  for (size_t i = 0; i < p.size(); ++i) thick[parts.labels[i]] = std::max(thick[parts.labels[i]], depth[i]);
+  std::vector<uint8_t> keep(parts.items.size() + 1, 0);
+  for (size_t k = 0; k < parts.items.size(); ++k) {
+    const auto& item = parts.items[k];
+    const double diagonal = std::hypot(item.box.w, item.box.h);
+    keep[k + 1] = diagonal > 0.1 * side && diagonal * diagonal > 7.0 * static_cast<double>(item.area) && thick[k + 1] < 0.035 * side;
+  }
+  for (size_t i = 0; i < p.size(); ++i) bluer.pixels[i] = keep[parts.labels[i]] ? 255 : 0;
+  return bluer;
+}
+
 /// Colours that skin and lesions do not have: pen, stickers, cloth.
 Mask find_ink(const Planes& p, const image::Lab& skin, const Mask& border) {
   const int w = p.width, h = p.height;
@@ -216,6 +246,7 @@ Mask find_ink(const Planes& p, const image::Lab& skin, const Mask& border) {
     keep[k + 1] = !speck && (!central_patch || (touches_edge(item, w, h) && away > 0.2)) ? 1 : 0;
   }
   for (size_t i = 0; i < odd.pixels.size(); ++i) odd.pixels[i] = keep[parts.labels[i]] ? 255 : 0;
+  unite(odd, faint_strokes(p, skin, border));
   return grown(odd, side * 2.5 / 256);
 }
 

@@ -292,14 +292,14 @@ std::vector<Candidate> lesion_candidates(const image::Image& rgb, const Artefact
       const auto distance = kind == Distance::plain ? plain : distance_map(scene, skin, kind);
       // A mild pull to the centre before thresholding.
       std::vector<float> pulled(n), values;
+      double total = 0;
       for (size_t i = 0; i < n; ++i) {
         pulled[i] = distance[i] * static_cast<float>(std::exp(-0.5 * scene.radius[i] * scene.radius[i] / (1.1 * 1.1)));
-        if (scene.weight[i] > 0) values.push_back(pulled[i]);
+        total += scene.weight[i] * pulled[i];
+        if (scene.weight[i] > 0 && i % 3 == 0) values.push_back(pulled[i]);
       }
       const double otsu = image::otsu_threshold(values);
       if (otsu <= 0) continue;
-      double total = 0;
-      for (float v : values) total += v;
       for (const double ratio : {0.45, 0.65, 0.85, 1.1, 1.4}) {
         Mask raw(w, h, 1);
         for (size_t i = 0; i < n; ++i) raw.pixels[i] = pulled[i] > ratio * otsu && scene.weight[i] > 0 ? 255 : 0;
@@ -330,7 +330,7 @@ std::vector<Candidate> lesion_candidates(const image::Image& rgb, const Artefact
         std::vector<float> soft(n);
         for (size_t i = 0; i < n; ++i) soft[i] = region.pixels[i] != 0 ? 1.0f : 0.0f;
         const double area0 = static_cast<double>(image::mask_area(region));
-        soft = image::gaussian_blur(soft, w, h, std::clamp(0.12 * std::sqrt(area0), 0.8, 2.5));
+        soft = box_blur(soft, w, h, area0 < 120 ? 1 : 2);
         for (size_t i = 0; i < n; ++i) region.pixels[i] = soft[i] >= 0.5f ? 255 : 0;
         const auto smooth_parts = image::connected_components(region);
         if (smooth_parts.items.empty()) continue;

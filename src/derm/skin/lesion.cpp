@@ -55,7 +55,8 @@ Lesion find_lesion(const image::Image& rgb, const Artefacts& artefacts) {
     most = value;
   }
   if (best == nullptr) return lesion;
-  lesion.quality = expected_overlap(best->features);
+  // Under 0.4 nothing is found that counts, at 0.95 a person would hardly draw it otherwise.
+  lesion.quality = std::clamp((expected_overlap(best->features) - 0.4) / 0.55, 0.0, 1.0);
   lesion.mask = cut(*best, rgb.width, rgb.height);
   // Reading between pixels may cut a thread: keep the one region.
   const auto parts = image::connected_components(lesion.mask);
