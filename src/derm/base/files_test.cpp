@@ -222,7 +222,7 @@ TEST_F(Checksum, DoesNotDependOnThePieces) {
 
 TEST_F(Checksum, AgreesWithSha256sum) {
   std::string bytes;
-  for (int i = 0; i < 100000; ++i) bytes += static_cast<char>(i * i >> 3);
+  for (uint64_t i = 0; i < 100000; ++i) bytes += static_cast<char>(i * i >> 3);
   write_file(root / "x", bytes);
   FILE* pipe = ::popen(("sha256sum '" + (root / "x").string() + "' 2>/dev/null").c_str(), "r");
   ASSERT_NE(pipe, nullptr);
