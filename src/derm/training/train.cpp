@@ -121,6 +121,7 @@ class Trainer {
     last_snapshot_kimg_ = kimg();
     const bool by_clock = options_.minutes > 0 && options_.kimg == 0;
     Progress progress("training", by_clock ? options_.minutes * 60 : options_.kimg * 1000, by_clock ? "s" : "images");
+    progress.update(by_clock ? elapsed() : kimg() * 1000);  // what was done before a resume stays out of the rate
     bool interrupted = false;
     while (progress_share() < 1.0) {
       if (interrupt_requested()) {
