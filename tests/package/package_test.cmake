@@ -1,0 +1,32 @@
+# Installs the build, moves the installation, looks for paths of this machine in it, and builds and runs the consumer with it.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${ARGN}\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/installed)
+file(RENAME ${WORK}/installed ${WORK}/moved)
+
+file(GLOB_RECURSE scripts ${WORK}/moved/*.cmake)
+foreach(script IN LISTS scripts)
+  file(STRINGS ${script} lines REGEX "${BUILD}|${WORK}")
+  if(lines)
+    message(FATAL_ERROR "${script} holds paths of this build and cannot be moved:\n${lines}")
+  endif()
+endforeach()
+
+set(launcher "")
+if(LAUNCHER)
+  set(launcher -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER})
+endif()
+run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/consumer -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${WORK}/moved
+  -DTorch_DIR=${TORCH} ${launcher})
+run(${CMAKE_COMMAND} --build ${WORK}/consumer)
+run(${WORK}/consumer/consumer)
+message(STATUS "${output}")
+run(${WORK}/moved/bin/dermgan --version)
+message(STATUS "${output}")
