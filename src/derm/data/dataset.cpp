@@ -25,10 +25,10 @@ const std::vector<std::string>& split_names() {
 }
 
 const std::vector<std::string>& own_columns() {
-  static const std::vector<std::string> names = {"file_name",      "condition", "split",   "subject_id", "lesion_id", "box_x",
-                                                 "box_y",          "box_w",     "box_h",   "boxes",      "mask_file_name",
-                                                 "skin_rgb",       "ita_deg",   "tone",    "fitzpatrick", "source",
-                                                 "license",        "quality"};
+  static const std::vector<std::string> names = {"file_name",      "condition", "split",   "subject_id", "lesion_id",
+                                                 "box_x",          "box_y",     "box_w",   "box_h",      "boxes",
+                                                 "mask_file_name", "skin_rgb",  "ita_deg", "tone",       "fitzpatrick",
+                                                 "source",         "license",   "quality"};
   return names;
 }
 
@@ -49,7 +49,8 @@ bool exif_turns(const std::vector<unsigned char>& s) {
   const auto number = [&](size_t at, int bytes) {
     if (at + static_cast<size_t>(bytes) > s.size()) return 0u;
     unsigned value = 0;
-    for (int i = 0; i < bytes; ++i) value |= static_cast<unsigned>(s[at + static_cast<size_t>(i)]) << 8 * (little ? i : bytes - 1 - i);
+    for (int i = 0; i < bytes; ++i)
+      value |= static_cast<unsigned>(s[at + static_cast<size_t>(i)]) << 8 * (little ? i : bytes - 1 - i);
     return value;
   };
   const size_t directory = 6 + static_cast<size_t>(number(10, 4));
@@ -62,8 +63,8 @@ bool exif_turns(const std::vector<unsigned char>& s) {
   return false;
 }
 
-// Width and height from the header alone, since a data set's images are too many to decode for it. 0 x 0 if it is neither
-// PNG nor JPEG; decoding it will say so then.
+// Width and height from the header alone, since a data set's images are too many to decode for it. 0 x 0 if it is
+// neither PNG nor JPEG; decoding it will say so then.
 PixelSize header_size(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   unsigned char head[26];
@@ -108,7 +109,8 @@ std::vector<image::Box> boxes_from_json(const std::string& text, const std::stri
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_array()) throw DataError("{}: '{}' is not a JSON list of boxes [[x, y, w, h], ...]", where, text);
   for (const nlohmann::json& one : json) {
-    if (!one.is_array() || one.size() != 4 || !std::all_of(one.begin(), one.end(), [](const auto& v) { return v.is_number(); }))
+    if (!one.is_array() || one.size() != 4 ||
+        !std::all_of(one.begin(), one.end(), [](const auto& v) { return v.is_number(); }))
       throw DataError("{}: {} is not a box of four numbers [x, y, w, h]", where, one.dump());
     boxes.push_back({one[0].get<double>(), one[1].get<double>(), one[2].get<double>(), one[3].get<double>()});
   }
@@ -119,10 +121,12 @@ std::string box_text(const image::Box& b) { return fmt::format("x {}, y {}, w {}
 
 // Runs on absolute pixel numbers, so a wrong box is told with the numbers that stand in the table.
 void check_box(const image::Box& box, const PixelSize& size, const std::string& where) {
-  if (!(box.w > 0) || !(box.h > 0)) throw DataError("{}: the box ({}) has no area; w and h must be above 0", where, box_text(box));
+  if (!(box.w > 0) || !(box.h > 0))
+    throw DataError("{}: the box ({}) has no area; w and h must be above 0", where, box_text(box));
   const bool beyond = size.width > 0 && (box.x + box.w > size.width + 0.5 || box.y + box.h > size.height + 0.5);
   if (box.x < -0.5 || box.y < -0.5 || beyond)
-    throw DataError("{}: the box ({}) leaves the image{}; boxes are in pixels of the stored image", where, box_text(box),
+    throw DataError("{}: the box ({}) leaves the image{}; boxes are in pixels of the stored image", where,
+                    box_text(box),
                     size.width > 0 ? fmt::format(" of {} x {} pixels", size.width, size.height) : std::string());
 }
 
@@ -150,7 +154,8 @@ Record record_of_row(const CsvTable& table, size_t row, const std::string& file)
   const auto given = std::count_if(box.begin(), box.end(), [](const auto& v) { return v.has_value(); });
   if (given == 4) r.boxes.push_back({*box[0], *box[1], *box[2], *box[3]});
   if (given > 0 && given < 4)
-    throw DataError("{}: only {} of box_x, box_y, box_w, box_h are filled; give all four or none", where("box_x"), given);
+    throw DataError("{}: only {} of box_x, box_y, box_w, box_h are filled; give all four or none", where("box_x"),
+                    given);
   if (const std::string& more = table.get(row, "boxes"); !more.empty()) {
     const std::vector<image::Box> further = boxes_from_json(more, where("boxes"));
     r.boxes.insert(r.boxes.end(), further.begin(), further.end());
@@ -172,7 +177,8 @@ Record record_of_row(const CsvTable& table, size_t row, const std::string& file)
     throw DataError("{}: {} is not from 0 to 1", where("quality"), *r.quality);
   for (size_t c = 0; c < table.header().size(); ++c) {
     const std::string& name = table.header()[c];
-    if (std::find(own_columns().begin(), own_columns().end(), name) == own_columns().end()) r.extra[name] = table.row(row)[c];
+    if (std::find(own_columns().begin(), own_columns().end(), name) == own_columns().end())
+      r.extra[name] = table.row(row)[c];
   }
   return r;
 }
@@ -187,13 +193,29 @@ std::vector<std::string> fields_of(const Record& r) {
   std::string further;
   if (r.boxes.size() > 1) {
     nlohmann::json list = nlohmann::json::array();
-    for (size_t i = 1; i < r.boxes.size(); ++i) list.push_back({r.boxes[i].x, r.boxes[i].y, r.boxes[i].w, r.boxes[i].h});
+    for (size_t i = 1; i < r.boxes.size(); ++i)
+      list.push_back({r.boxes[i].x, r.boxes[i].y, r.boxes[i].w, r.boxes[i].h});
     further = list.dump();
   }
   const auto number = [](const std::optional<double>& v) { return v ? number_text(*v) : std::string(); };
-  return {r.file_name, r.condition, r.split, r.subject_id, r.lesion_id, box[0], box[1], box[2], box[3], further, r.mask_file_name,
-          r.skin_rgb ? image::hex_of(*r.skin_rgb) : std::string(), number(r.ita_deg), r.tone, r.fitzpatrick, r.source,
-          r.license, number(r.quality)};
+  return {r.file_name,
+          r.condition,
+          r.split,
+          r.subject_id,
+          r.lesion_id,
+          box[0],
+          box[1],
+          box[2],
+          box[3],
+          further,
+          r.mask_file_name,
+          r.skin_rgb ? image::hex_of(*r.skin_rgb) : std::string(),
+          number(r.ita_deg),
+          r.tone,
+          r.fitzpatrick,
+          r.source,
+          r.license,
+          number(r.quality)};
 }
 
 CsvTable table_of(const std::vector<Record>& records) {
@@ -215,7 +237,9 @@ CsvTable table_of(const std::vector<Record>& records) {
   return table;
 }
 
-bool complete(const Record& r) { return !r.condition.empty() && (!r.boxes.empty() || !r.mask_file_name.empty()) && r.skin_rgb; }
+bool complete(const Record& r) {
+  return !r.condition.empty() && (!r.boxes.empty() || !r.mask_file_name.empty()) && r.skin_rgb;
+}
 
 }  // namespace
 
@@ -225,24 +249,30 @@ DataSet DataSet::open(const fs::path& root) {
   DataSet set;
   set.root_ = root;
   const fs::path table_path = root / "metadata.csv";
-  if (!fs::is_directory(root)) throw DataError("{}: there is no such folder; a data set is a folder with metadata.csv", root.string());
+  if (!fs::is_directory(root))
+    throw DataError("{}: there is no such folder; a data set is a folder with metadata.csv", root.string());
   if (!fs::exists(table_path))
-    throw DataError("{}: metadata.csv is missing; `dermgan prepare {}` makes a data set of what is there", root.string(), root.string());
+    throw DataError("{}: metadata.csv is missing; `dermgan prepare {}` makes a data set of what is there",
+                    root.string(), root.string());
   const CsvTable table = CsvTable::read(table_path);
   for (const char* needed : {"file_name", "condition"}) table.column(needed);
-  if (table.size() == 0) throw DataError("{}: it has a header but no rows; at least one image is needed", table_path.string());
+  if (table.size() == 0)
+    throw DataError("{}: it has a header but no rows; at least one image is needed", table_path.string());
 
   if (const fs::path facts = root / "dataset.json"; fs::exists(facts)) {
     set.facts_ = nlohmann::json::parse(read_file(facts), nullptr, false);
-    if (!set.facts_.is_object()) throw DataError("{}: it is not a JSON object; remove it or prepare the set again", facts.string());
+    if (!set.facts_.is_object())
+      throw DataError("{}: it is not a JSON object; remove it or prepare the set again", facts.string());
     const auto field = [&](const char* key, auto fallback, bool good) {
       if (!set.facts_.contains(key)) return fallback;
-      if (!good) throw DataError("{}: \"{}\" is {}, which is of the wrong kind", facts.string(), key, set.facts_[key].dump());
+      if (!good)
+        throw DataError("{}: \"{}\" is {}, which is of the wrong kind", facts.string(), key, set.facts_[key].dump());
       return set.facts_[key].template get<decltype(fallback)>();
     };
     const auto& f = set.facts_;
     if (field("format_version", 1, f.contains("format_version") && f["format_version"].is_number_integer()) > 1)
-      throw DataError("{}: its format version is {}, this program reads up to 1; use a newer one", facts.string(), f["format_version"].dump());
+      throw DataError("{}: its format version is {}, this program reads up to 1; use a newer one", facts.string(),
+                      f["format_version"].dump());
     set.fingerprint_ = field("fingerprint", std::string(), f.contains("fingerprint") && f["fingerprint"].is_string());
     set.min_quality_ = field("min_quality", 0.0, f.contains("min_quality") && f["min_quality"].is_number());
     set.size_px_ = field("image_size_px", 0, f.contains("image_size_px") && f["image_size_px"].is_number_integer());
@@ -257,7 +287,9 @@ DataSet DataSet::open(const fs::path& root) {
   PixelSize common;
   for (size_t row = 0; row < table.size(); ++row) {
     Record r = record_of_row(table, row, table_path.string());
-    const auto where = [&](const char* column) { return fmt::format("{}, row {}, column {}", table_path.string(), row + 2, column); };
+    const auto where = [&](const char* column) {
+      return fmt::format("{}, row {}, column {}", table_path.string(), row + 2, column);
+    };
     if (!names.insert(r.file_name).second)
       throw DataError("{}: '{}' stands in an earlier row too; each image has one row", where("file_name"), r.file_name);
     for (const auto& [column, name] : {std::pair{"file_name", r.file_name}, {"mask_file_name", r.mask_file_name}}) {
@@ -268,7 +300,8 @@ DataSet DataSet::open(const fs::path& root) {
       } catch (const DataError& error) {
         throw DataError("{}: {}", where(column), error.what());
       }
-      if (!fs::is_regular_file(path)) throw DataError("{}: there is no file '{}' in {}", where(column), name, root.string());
+      if (!fs::is_regular_file(path))
+        throw DataError("{}: there is no file '{}' in {}", where(column), name, root.string());
     }
     PixelSize size{set.size_px_, set.size_px_};
     if (!size_known && (row < 16 || !r.boxes.empty())) {
@@ -282,7 +315,8 @@ DataSet DataSet::open(const fs::path& root) {
   }
   if (!size_known) set.size_px_ = one_size && common.width == common.height ? common.width : 0;
   if (conditions.empty())
-    throw DataError("{}, column condition: it is empty in every row; each image needs the condition that it shows", table_path.string());
+    throw DataError("{}, column condition: it is empty in every row; each image needs the condition that it shows",
+                    table_path.string());
   set.conditions_.assign(conditions.begin(), conditions.end());
   return set;
 }
@@ -306,7 +340,8 @@ std::vector<size_t> DataSet::of_split(const std::string& split) const {
 
 Request request_of(const Record& record, const image::Mask& mask, int image_size_px, Shape shape) {
   if (!record.skin_rgb) throw DataError("{}: its row has no skin_rgb; `dermgan prepare` measures it", record.file_name);
-  if (image_size_px < 1) throw UsageError("request_of: the image size is {} px, which must be at least 1", image_size_px);
+  if (image_size_px < 1)
+    throw UsageError("request_of: the image size is {} px, which must be at least 1", image_size_px);
   Request request;
   request.skin = image::lab_of(*record.skin_rgb);
   request.skin_text = image::hex_of(*record.skin_rgb);
@@ -334,7 +369,8 @@ Request request_of(const Record& record, const image::Mask& mask, int image_size
     for (const image::Box& box : record.boxes) add(box, image_size_px, shape == Shape::mask ? Shape::blob : shape);
   }
   if (request.regions.empty())
-    throw DataError("{}: its row has neither a box nor a mask with pixels set; `dermgan prepare` finds the region", record.file_name);
+    throw DataError("{}: its row has neither a box nor a mask with pixels set; `dermgan prepare` finds the region",
+                    record.file_name);
   return request;
 }
 
@@ -365,13 +401,15 @@ std::string data_set_fingerprint(const fs::path& root, const std::vector<Record>
 }
 
 void write_data_set(const fs::path& root, const std::vector<Record>& records, const nlohmann::json& facts) {
-  if (records.empty()) throw DataError("{}: there is not one image to write; a data set has at least one row", root.string());
+  if (records.empty())
+    throw DataError("{}: there is not one image to write; a data set has at least one row", root.string());
   nlohmann::json json = facts.is_object() ? facts : nlohmann::json::object();
   std::set<std::string> conditions;
   nlohmann::json counts = nlohmann::json::object(), tones = nlohmann::json::object(), splits = nlohmann::json::object();
   for (const std::string& tone : image::tone_names()) tones[tone] = 0;
   std::vector<image::Lab> colours;
-  const double least = json.contains("min_quality") && json["min_quality"].is_number() ? json["min_quality"].get<double>() : 0.0;
+  const double least =
+      json.contains("min_quality") && json["min_quality"].is_number() ? json["min_quality"].get<double>() : 0.0;
   size_t usable = 0;
   const auto count = [](nlohmann::json& in, const std::string& key) {
     nlohmann::json& number = in[key];

@@ -88,9 +88,9 @@ TEST_F(DataSetTest, RowsBelowTheQualityAreNotUsable) {
 TEST_F(DataSetTest, RowWithoutQualitySkinOrRegionCountsAccordingly) {
   for (int i = 0; i < 4; ++i) picture("images/" + std::to_string(i) + ".png");
   std::vector<Record> records = four_records();
-  records[0].quality.reset();        // not given: usable
-  records[1].skin_rgb.reset();       // no skin colour: not
-  records[2].boxes.clear();          // no region: not
+  records[0].quality.reset();   // not given: usable
+  records[1].skin_rgb.reset();  // no skin colour: not
+  records[2].boxes.clear();     // no region: not
   write_data_set(root_, records, {});
   EXPECT_THAT(DataSet::open(root_).usable("train"), ElementsAre(0));
 }

@@ -52,7 +52,8 @@ double number_of(const std::string& key, const std::string& text) {
 }
 
 uint64_t seed_of(const std::string& text) {
-  if (text.empty() || text.size() > 19 || !std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }))
+  if (text.empty() || text.size() > 19 ||
+      !std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; }))
     throw UsageError("seed: '{}' is not an integer from 0 up", text);
   return std::stoull(text);
 }
@@ -60,12 +61,14 @@ uint64_t seed_of(const std::string& text) {
 bool is_integer(const std::string& text) {
   const size_t from = !text.empty() && text[0] == '-' ? 1 : 0;
   return text.size() > from && text.size() < 16 &&
-         std::all_of(text.begin() + static_cast<ptrdiff_t>(from), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+         std::all_of(text.begin() + static_cast<ptrdiff_t>(from), text.end(),
+                     [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // Sides from the long side and width over height.
 void set_sides(Region& region, double size, double aspect) {
-  if (!(aspect > 0) || !std::isfinite(aspect)) throw UsageError("aspect: {} is not above 0; it is width over height", aspect);
+  if (!(aspect > 0) || !std::isfinite(aspect))
+    throw UsageError("aspect: {} is not above 0; it is width over height", aspect);
   region.w = aspect >= 1 ? size : size * aspect;
   region.h = aspect >= 1 ? size / aspect : size;
 }
@@ -79,17 +82,26 @@ Region further_region(const std::string& text, const Offer& offer) {
   for (const std::string& part : split_text(text, ',')) {
     const size_t equals = part.find('=');
     if (equals == std::string::npos)
-      throw UsageError("region: '{}' is not of the form key=value; for example condition=nevus,x=0.3,y=0.3,size=0.1", part);
+      throw UsageError("region: '{}' is not of the form key=value; for example condition=nevus,x=0.3,y=0.3,size=0.1",
+                       part);
     const std::string key = part.substr(0, equals), value = part.substr(equals + 1);
-    if (key == "condition") region.condition = value;
-    else if (key == "x") region.x = number_of(key, value);
-    else if (key == "y") region.y = number_of(key, value);
-    else if (key == "size") size = number_of(key, value);
-    else if (key == "aspect") aspect = number_of(key, value);
-    else if (key == "shape") region.shape = shape_from_name(value);
-    else throw UsageError("region: \"{}\" is not known{}", key, did_you_mean(key, keys));
+    if (key == "condition")
+      region.condition = value;
+    else if (key == "x")
+      region.x = number_of(key, value);
+    else if (key == "y")
+      region.y = number_of(key, value);
+    else if (key == "size")
+      size = number_of(key, value);
+    else if (key == "aspect")
+      aspect = number_of(key, value);
+    else if (key == "shape")
+      region.shape = shape_from_name(value);
+    else
+      throw UsageError("region: \"{}\" is not known{}", key, did_you_mean(key, keys));
   }
-  if (region.shape == Shape::mask) throw UsageError("region: a further region cannot be a mask; use box, ellipse or blob");
+  if (region.shape == Shape::mask)
+    throw UsageError("region: a further region cannot be a mask; use box, ellipse or blob");
   set_sides(region, size, aspect);
   return region;
 }
@@ -112,16 +124,20 @@ std::optional<Range> range_in(const std::string& text) {
   return range;
 }
 
-void add_range(std::vector<std::string>& values, const std::string& sweep, const Range& range, const std::string& prefix, bool integers) {
+void add_range(std::vector<std::string>& values, const std::string& sweep, const Range& range,
+               const std::string& prefix, bool integers) {
   const auto low = number_in(range.low), high = number_in(range.high);
   if (!low || !high) throw UsageError("sweep {}: '{}..{}' is not a range of numbers", sweep, range.low, range.high);
-  if (*high < *low) throw UsageError("sweep {}: the range runs backward, from {} to {}; write the smaller first", sweep, range.low, range.high);
+  if (*high < *low)
+    throw UsageError("sweep {}: the range runs backward, from {} to {}; write the smaller first", sweep, range.low,
+                     range.high);
   if (integers && (!is_integer(range.low) || !is_integer(range.high)))
     throw UsageError("sweep {}: '{}..{}' is not a range of integers", sweep, range.low, range.high);
   int64_t count = kSweepSteps;
   if (!range.count.empty()) {
     if (!is_integer(range.count) || std::stoll(range.count) < 1)
-      throw UsageError("sweep {}: the count '{}' is not an integer from 1 up; a range is LOW..HIGH:COUNT", sweep, range.count);
+      throw UsageError("sweep {}: the count '{}' is not an integer from 1 up; a range is LOW..HIGH:COUNT", sweep,
+                       range.count);
     count = std::stoll(range.count);
   } else if (integers) {
     count = static_cast<int64_t>(*high - *low) + 1;
@@ -131,9 +147,12 @@ void add_range(std::vector<std::string>& values, const std::string& sweep, const
   if (count > static_cast<int64_t>(kMostSweepValues))
     throw UsageError("sweep {}: {} values are more than the {} that one axis may have", sweep, count, kMostSweepValues);
   for (int64_t i = 0; i < count; ++i) {
-    const double value = count == 1 ? *low : *low + (*high - *low) * static_cast<double>(i) / static_cast<double>(count - 1);
-    if (integers) values.push_back(prefix + std::to_string(std::llround(value)));
-    else values.push_back(prefix + number_text(std::round(value * 1e6) / 1e6));
+    const double value =
+        count == 1 ? *low : *low + (*high - *low) * static_cast<double>(i) / static_cast<double>(count - 1);
+    if (integers)
+      values.push_back(prefix + std::to_string(std::llround(value)));
+    else
+      values.push_back(prefix + number_text(std::round(value * 1e6) / 1e6));
   }
 }
 
@@ -169,9 +188,10 @@ Offer Offer::from_json(const nlohmann::json& json) {
 Offer offer_of(const DataSet& data) {
   const std::vector<size_t> rows = data.usable("train");
   if (rows.empty())
-    throw DataError("{}: no row of the train split can be trained on (it needs condition, box or mask, skin_rgb, and quality of at "
-                    "least {}); `dermgan prepare` fills them in",
-                    data.root().string(), data.min_quality());
+    throw DataError(
+        "{}: no row of the train split can be trained on (it needs condition, box or mask, skin_rgb, and quality of at "
+        "least {}); `dermgan prepare` fills them in",
+        data.root().string(), data.min_quality());
   Offer offer;
   std::set<std::string> conditions;
   std::vector<image::Lab> colours;
@@ -203,7 +223,9 @@ Offer offer_of(const DataSet& data) {
   offer.shape = masks * 2 >= rows.size() ? Shape::blob : Shape::ellipse;
   if (!sizes.empty()) {
     std::sort(sizes.begin(), sizes.end());
-    const auto at = [&](double share) { return sizes[static_cast<size_t>(share * static_cast<double>(sizes.size() - 1) + 0.5)]; };
+    const auto at = [&](double share) {
+      return sizes[static_cast<size_t>(share * static_cast<double>(sizes.size() - 1) + 0.5)];
+    };
     offer.low_size = at(0.05);
     offer.high_size = at(0.95);
   }
@@ -214,7 +236,8 @@ Request make_request(const Wish& wish, const Offer& offer) {
   if (offer.conditions.empty()) throw DataError("offer: it names no condition; at least one is expected");
   Request request;
   request.seed = wish.seed;
-  request.skin_text = wish.skin.empty() ? "ita:" + number_text(std::round(middle_ita(offer.locus) * 10) / 10) : wish.skin;
+  request.skin_text =
+      wish.skin.empty() ? "ita:" + number_text(std::round(middle_ita(offer.locus) * 10) / 10) : wish.skin;
   request.skin = parse_skin(request.skin_text, offer.locus);
   request.extrapolated = offer.locus.extrapolated(request.skin);
 
@@ -223,8 +246,10 @@ Request make_request(const Wish& wish, const Offer& offer) {
   if (!wish.mask_file.empty()) {
     if (!wish.shape.empty() && wish.shape != "mask")
       throw UsageError("shape: a mask is given, so the shape cannot be \"{}\"; leave one of the two out", wish.shape);
-    for (const auto& [key, text] : {std::pair{"size", wish.size}, {"x", wish.x}, {"y", wish.y}, {"aspect", wish.aspect}})
-      if (!text.empty()) throw UsageError("{}: a mask is given, which fixes the region already; leave one of the two out", key);
+    for (const auto& [key, text] :
+         {std::pair{"size", wish.size}, {"x", wish.x}, {"y", wish.y}, {"aspect", wish.aspect}})
+      if (!text.empty())
+        throw UsageError("{}: a mask is given, which fixes the region already; leave one of the two out", key);
     region.shape = Shape::mask;
     region.mask = image::read_mask(wish.mask_file);
     const image::Box box = image::mask_box(region.mask);
@@ -232,9 +257,11 @@ Request make_request(const Wish& wish, const Offer& offer) {
     region.x = (box.x + box.w / 2) / side, region.y = (box.y + box.h / 2) / side;
     region.w = box.w / side, region.h = box.h / side;
   } else {
-    region.shape = wish.shape.empty() ? (offer.shape == Shape::mask ? Shape::blob : offer.shape) : shape_from_name(wish.shape);
+    region.shape =
+        wish.shape.empty() ? (offer.shape == Shape::mask ? Shape::blob : offer.shape) : shape_from_name(wish.shape);
     if (region.shape == Shape::mask) throw UsageError("shape: \"mask\" needs a mask file; give one with --mask");
-    const double size = wish.size.empty() ? std::clamp(0.35, offer.low_size, offer.high_size) : number_of("size", wish.size);
+    const double size =
+        wish.size.empty() ? std::clamp(0.35, offer.low_size, offer.high_size) : number_of("size", wish.size);
     const double aspect = wish.aspect.empty() ? 1.0 : number_of("aspect", wish.aspect);
     set_sides(region, size, aspect);
     if (!wish.x.empty()) region.x = number_of("x", wish.x);
@@ -276,8 +303,10 @@ Sweep parse_sweep(const std::string& text, const Offer& offer) {
           sweep.values.push_back(item);
           continue;
         }
-        if (const auto range = range_in(item)) add_range(sweep.values, sweep.key, *range, prefix, prefix == "monk:");
-        else sweep.values.push_back(prefix + item);
+        if (const auto range = range_in(item))
+          add_range(sweep.values, sweep.key, *range, prefix, prefix == "monk:");
+        else
+          sweep.values.push_back(prefix + item);
       } else if (const auto range = numeric ? range_in(item) : std::nullopt) {
         add_range(sweep.values, sweep.key, *range, "", sweep.key == "seed");
       } else {
@@ -286,12 +315,17 @@ Sweep parse_sweep(const std::string& text, const Offer& offer) {
     }
   }
   if (sweep.values.size() > kMostSweepValues)
-    throw UsageError("sweep {}: {} values are more than the {} that one axis may have", sweep.key, sweep.values.size(), kMostSweepValues);
+    throw UsageError("sweep {}: {} values are more than the {} that one axis may have", sweep.key, sweep.values.size(),
+                     kMostSweepValues);
   for (const std::string& value : sweep.values) {
-    if (sweep.key == "seed") seed_of(value);
-    else if (numeric) number_of("sweep " + sweep.key, value);
-    else if (sweep.key == "shape") shape_from_name(value);
-    else if (sweep.key == "skin") parse_skin(value, offer.locus);
+    if (sweep.key == "seed")
+      seed_of(value);
+    else if (numeric)
+      number_of("sweep " + sweep.key, value);
+    else if (sweep.key == "shape")
+      shape_from_name(value);
+    else if (sweep.key == "skin")
+      parse_skin(value, offer.locus);
     else if (std::find(offer.conditions.begin(), offer.conditions.end(), value) == offer.conditions.end())
       throw UsageError("sweep: the condition \"{}\" is not known{}", value, did_you_mean(value, offer.conditions));
   }
@@ -299,20 +333,30 @@ Sweep parse_sweep(const std::string& text, const Offer& offer) {
 }
 
 Wish with_value(Wish wish, const std::string& key, const std::string& value) {
-  if (key == "condition") wish.condition = value;
-  else if (key == "skin") wish.skin = value;
-  else if (key == "size") wish.size = value;
-  else if (key == "x") wish.x = value;
-  else if (key == "y") wish.y = value;
-  else if (key == "aspect") wish.aspect = value;
-  else if (key == "shape") wish.shape = value;
-  else if (key == "seed") wish.seed = seed_of(value);
-  else throw UsageError("sweep: \"{}\" is not known{}", key, did_you_mean(key, sweep_keys()));
+  if (key == "condition")
+    wish.condition = value;
+  else if (key == "skin")
+    wish.skin = value;
+  else if (key == "size")
+    wish.size = value;
+  else if (key == "x")
+    wish.x = value;
+  else if (key == "y")
+    wish.y = value;
+  else if (key == "aspect")
+    wish.aspect = value;
+  else if (key == "shape")
+    wish.shape = value;
+  else if (key == "seed")
+    wish.seed = seed_of(value);
+  else
+    throw UsageError("sweep: \"{}\" is not known{}", key, did_you_mean(key, sweep_keys()));
   return wish;
 }
 
 std::vector<Request> read_plan(const std::filesystem::path& file, const Offer& offer) {
-  static const std::vector<std::string> known = {"condition", "skin", "shape", "size", "x", "y", "aspect", "seed", "mask", "regions", "count"};
+  static const std::vector<std::string> known = {"condition", "skin", "shape", "size",    "x",    "y",
+                                                 "aspect",    "seed", "mask",  "regions", "count"};
   const CsvTable table = CsvTable::read(file);
   for (const std::string& column : table.header())
     if (std::find(known.begin(), known.end(), column) == known.end())
@@ -327,7 +371,8 @@ std::vector<Request> read_plan(const std::filesystem::path& file, const Offer& o
         if (const std::string& value = table.get(row, key); !value.empty()) wish = with_value(wish, key, value);
       if (const std::string& mask = table.get(row, "mask"); !mask.empty())
         wish.mask_file = (file.parent_path() / mask).string();
-      if (const std::string& regions = table.get(row, "regions"); !regions.empty()) wish.regions = split_text(regions, ';');
+      if (const std::string& regions = table.get(row, "regions"); !regions.empty())
+        wish.regions = split_text(regions, ';');
       const std::string& count_text = table.get(row, "count");
       const int64_t count = count_text.empty() ? 1 : parse_integer(count_text, where + ", column count");
       if (count < 1 || count > kMostRequests - static_cast<int64_t>(requests.size()))
@@ -347,7 +392,8 @@ std::vector<Request> read_plan(const std::filesystem::path& file, const Offer& o
   return requests;
 }
 
-std::vector<Request> balanced_requests(size_t count, const std::vector<std::string>& balance, const Offer& offer, uint64_t seed) {
+std::vector<Request> balanced_requests(size_t count, const std::vector<std::string>& balance, const Offer& offer,
+                                       uint64_t seed) {
   static const std::vector<std::string> axes = {"condition", "tone", "size"};
   for (const std::string& axis : balance)
     if (std::find(axes.begin(), axes.end(), axis) == axes.end())
@@ -358,13 +404,15 @@ std::vector<Request> balanced_requests(size_t count, const std::vector<std::stri
   struct Span {
     double low, high;
   };
-  const double low = offer.locus.known() ? offer.locus.low_ita() : -60, high = offer.locus.known() ? offer.locus.high_ita() : 70;
+  const double low = offer.locus.known() ? offer.locus.low_ita() : -60,
+               high = offer.locus.known() ? offer.locus.high_ita() : 70;
   std::vector<Span> tones;
   // A sliver of a group would be filled with one colour only, so it takes two degrees to count as reached.
   constexpr std::array<Span, 6> groups = {{{55, 90}, {41, 55}, {28, 41}, {10, 28}, {-30, 10}, {-90, -30}}};
   if (has("tone"))
     for (const Span& g : groups)
-      if (std::min(g.high, high) - std::max(g.low, low) >= 2) tones.push_back({std::max(g.low, low), std::min(g.high, high)});
+      if (std::min(g.high, high) - std::max(g.low, low) >= 2)
+        tones.push_back({std::max(g.low, low), std::min(g.high, high)});
   if (tones.empty()) tones = {{low, high}};
   std::vector<Span> sizes = {{offer.low_size, offer.high_size}};
   if (has("size")) {
@@ -389,8 +437,9 @@ std::vector<Request> balanced_requests(size_t count, const std::vector<std::stri
     Request request;
     request.seed = rng.next() >> 1;  // fits a signed 64-bit column of other programs
     Region region;
-    region.condition = has("condition") ? offer.conditions[cell % conditions]
-                                        : offer.conditions[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(conditions) - 1))];
+    region.condition =
+        has("condition") ? offer.conditions[cell % conditions]
+                         : offer.conditions[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(conditions) - 1))];
     const Span tone = tones[cell / conditions % tones.size()], size = sizes[cell / conditions / tones.size()];
     region.shape = offer.shape == Shape::mask ? Shape::blob : offer.shape;
     set_sides(region, rng.uniform(size.low, size.high), std::exp(rng.uniform(-0.3, 0.3)));
@@ -411,7 +460,8 @@ std::vector<Request> balanced_requests(size_t count, const std::vector<std::stri
       const image::Lab tried{50 + (point.L - 50) * ray, point.a + spread * rng.normal(), point.b * ray};
       if (!image::in_gamut(tried)) continue;
       lab = image::lab_of(image::rgb_of(tried));  // so that asking for the same #rrggbb gives the same request
-      found = image::tone_of(image::ita_degrees(lab)) == group && (!offer.locus.known() || !offer.locus.extrapolated(lab));
+      found =
+          image::tone_of(image::ita_degrees(lab)) == group && (!offer.locus.known() || !offer.locus.extrapolated(lab));
     }
     if (!found) lab = point;
     request.skin = lab;

@@ -94,7 +94,8 @@ TEST(ParseSweep, RangesWithAndWithoutCount) {
   EXPECT_THAT(parse_sweep("x=0..1", offer()).values, ElementsAre("0", "0.2", "0.4", "0.6", "0.8", "1"));
   EXPECT_THAT(parse_sweep("seed=1..4", offer()).values, ElementsAre("1", "2", "3", "4"));
   EXPECT_THAT(parse_sweep("skin=monk:1..3", offer()).values, ElementsAre("monk:1", "monk:2", "monk:3"));
-  EXPECT_THAT(parse_sweep("skin=ita:-20..50:5", offer()).values, ElementsAre("ita:-20", "ita:-2.5", "ita:15", "ita:32.5", "ita:50"));
+  EXPECT_THAT(parse_sweep("skin=ita:-20..50:5", offer()).values,
+              ElementsAre("ita:-20", "ita:-2.5", "ita:15", "ita:32.5", "ita:50"));
   EXPECT_EQ(parse_sweep("skin=ita:-20..50", offer()).values.size(), 6u);
   EXPECT_THAT(parse_sweep("size=0.3..0.3", offer()).values, ElementsAre("0.3"));
 }
@@ -103,7 +104,8 @@ TEST(ParseSweep, Lists) {
   EXPECT_THAT(parse_sweep("x=0.3,0.5,0.7", offer()).values, ElementsAre("0.3", "0.5", "0.7"));
   EXPECT_THAT(parse_sweep("condition=nevus,melanoma", offer()).values, ElementsAre("nevus", "melanoma"));
   EXPECT_THAT(parse_sweep("condition=*", offer()).values, ElementsAre("melanoma", "nevus", "seborrheic_keratosis"));
-  EXPECT_THAT(parse_sweep("skin=ita:10,20,#c68642,monk:4", offer()).values, ElementsAre("ita:10", "ita:20", "#c68642", "monk:4"));
+  EXPECT_THAT(parse_sweep("skin=ita:10,20,#c68642,monk:4", offer()).values,
+              ElementsAre("ita:10", "ita:20", "#c68642", "monk:4"));
   EXPECT_THAT(parse_sweep("shape=*", offer()).values, ElementsAre("box", "ellipse", "blob"));
 }
 
@@ -127,7 +129,8 @@ class PlanFile : public testing::Test {
  protected:
   void SetUp() override {
     file_ = std::filesystem::temp_directory_path() /
-            ("derm-plan-" + std::to_string(getpid()) + "-" + testing::UnitTest::GetInstance()->current_test_info()->name() + ".csv");
+            ("derm-plan-" + std::to_string(getpid()) + "-" +
+             testing::UnitTest::GetInstance()->current_test_info()->name() + ".csv");
   }
   void TearDown() override { std::filesystem::remove(file_); }
   std::vector<Request> read(const std::string& text) {
@@ -138,9 +141,10 @@ class PlanFile : public testing::Test {
 };
 
 TEST_F(PlanFile, RowsBecomeRequests) {
-  const auto requests = read("condition,skin,size,seed,count,regions\n"
-                             "nevus,ita:20,0.3,5,3,\n"
-                             "melanoma,,,,2,\"condition=nevus,x=0.8,y=0.8,size=0.1;condition=nevus,x=0.2,y=0.2,size=0.1\"\n");
+  const auto requests = read(
+      "condition,skin,size,seed,count,regions\n"
+      "nevus,ita:20,0.3,5,3,\n"
+      "melanoma,,,,2,\"condition=nevus,x=0.8,y=0.8,size=0.1;condition=nevus,x=0.2,y=0.2,size=0.1\"\n");
   ASSERT_EQ(requests.size(), 5u);
   EXPECT_EQ(requests[0].seed, 5u);
   EXPECT_EQ(requests[2].seed, 7u);
@@ -170,7 +174,8 @@ TEST(BalancedRequests, ConditionsTonesAndSizesAreEven) {
     EXPECT_GE(r.regions[0].size(), 0.15);
     validate(r, offered.conditions);
   }
-  EXPECT_THAT(conditions, ElementsAre(testing::Pair("melanoma", 120), testing::Pair("nevus", 120), testing::Pair("seborrheic_keratosis", 120)));
+  EXPECT_THAT(conditions, ElementsAre(testing::Pair("melanoma", 120), testing::Pair("nevus", 120),
+                                      testing::Pair("seborrheic_keratosis", 120)));
   EXPECT_EQ(tones.size(), 4u);  // 7.5 to 52.5 reaches brown, tan, intermediate and light
   for (const auto& [tone, count] : tones) EXPECT_EQ(count, 90) << tone;
   for (const int count : third) EXPECT_NEAR(count, 120, 1);

@@ -44,7 +44,8 @@ image::Mask mask_of_rle(const nlohmann::json& runs) {
   image::Mask mask(static_cast<int>(size), static_cast<int>(size), 1);
   uint64_t at = 0;
   for (size_t i = 1; i < runs.size(); ++i) {
-    if (!runs[i].is_number_unsigned()) throw UsageError("request: mask_rle holds {} where a run length stands", runs[i].dump());
+    if (!runs[i].is_number_unsigned())
+      throw UsageError("request: mask_rle holds {} where a run length stands", runs[i].dump());
     const uint64_t run = runs[i].get<uint64_t>();
     if (run > mask.pixels.size() - at)
       throw UsageError("request: the runs of mask_rle are longer than the {} x {} pixels of the mask", size, size);
@@ -82,13 +83,15 @@ void only_keys(const nlohmann::json& json, const std::vector<std::string>& known
 
 void validate_side(const std::string& where, const char* name, double centre, double side) {
   if (!(side > 0) || side > 1 + kSlack)
-    throw UsageError("{}: its {} is {:.4g} of the image's side, which must be above 0 and at most 1", where, name, side);
+    throw UsageError("{}: its {} is {:.4g} of the image's side, which must be above 0 and at most 1", where, name,
+                     side);
   const bool horizontal = name[0] == 'w';
   if (centre - side / 2 < -kSlack || centre + side / 2 > 1 + kSlack)
-    throw UsageError("{}: with {} {:.4g} and {} {:.4g} its box reaches from {:.4g} to {:.4g} and leaves the image (0 to 1); "
-                     "keep {} between {:.4g} and {:.4g} or make it smaller",
-                     where, horizontal ? "x" : "y", centre, name, side, centre - side / 2, centre + side / 2,
-                     horizontal ? "x" : "y", side / 2, 1 - side / 2);
+    throw UsageError(
+        "{}: with {} {:.4g} and {} {:.4g} its box reaches from {:.4g} to {:.4g} and leaves the image (0 to 1); "
+        "keep {} between {:.4g} and {:.4g} or make it smaller",
+        where, horizontal ? "x" : "y", centre, name, side, centre - side / 2, centre + side / 2, horizontal ? "x" : "y",
+        side / 2, 1 - side / 2);
 }
 
 }  // namespace
@@ -98,8 +101,7 @@ std::string shape_name(Shape shape) { return shape_names()[static_cast<size_t>(s
 Shape shape_from_name(const std::string& name) {
   const auto& names = shape_names();
   const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end())
-    throw UsageError("shape: \"{}\" is not known; it is one of box, ellipse, blob, mask", name);
+  if (found == names.end()) throw UsageError("shape: \"{}\" is not known; it is one of box, ellipse, blob, mask", name);
   return static_cast<Shape>(found - names.begin());
 }
 
@@ -117,8 +119,8 @@ void validate(const Request& request, const std::vector<std::string>& conditions
       const image::Mask& mask = region.mask;
       if (mask.empty()) throw UsageError("{}: its shape is \"mask\", but no mask is given", where);
       if (mask.width != mask.height || mask.channels != 1)
-        throw UsageError("{}: its mask has {} x {} pixels and {} channel(s); a square one with one channel is needed", where,
-                         mask.width, mask.height, mask.channels);
+        throw UsageError("{}: its mask has {} x {} pixels and {} channel(s); a square one with one channel is needed",
+                         where, mask.width, mask.height, mask.channels);
       if (std::none_of(mask.pixels.begin(), mask.pixels.end(), [](uint8_t v) { return v >= 128; }))
         throw UsageError("{}: its mask is empty; at least one pixel must be set", where);
       continue;
@@ -135,8 +137,12 @@ void validate(const Request& request, const std::vector<std::string>& conditions
 nlohmann::json to_json(const Request& request) {
   nlohmann::json regions = nlohmann::json::array();
   for (const Region& region : request.regions) {
-    nlohmann::json one = {{"condition", region.condition}, {"shape", shape_name(region.shape)}, {"x", region.x},
-                          {"y", region.y},                 {"w", region.w},                     {"h", region.h}};
+    nlohmann::json one = {{"condition", region.condition},
+                          {"shape", shape_name(region.shape)},
+                          {"x", region.x},
+                          {"y", region.y},
+                          {"w", region.w},
+                          {"h", region.h}};
     if (region.shape == Shape::mask && !region.mask.empty()) one["mask_rle"] = rle_of(region.mask);
     regions.push_back(std::move(one));
   }

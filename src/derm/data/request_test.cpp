@@ -103,8 +103,8 @@ TEST(Request, ComesBackFromJsonAsItWas) {
 TEST(Request, MaskRunsThatDoNotFitAreRefused) {
   nlohmann::json json = to_json(simple());
   json["regions"][0]["shape"] = "mask";
-  for (const nlohmann::json& runs : {nlohmann::json{3, 4, 6}, nlohmann::json{3, 4}, nlohmann::json{100000, 4}, nlohmann::json{3, -1},
-                                     nlohmann::json{"3"}, nlohmann::json(7)}) {
+  for (const nlohmann::json& runs : {nlohmann::json{3, 4, 6}, nlohmann::json{3, 4}, nlohmann::json{100000, 4},
+                                     nlohmann::json{3, -1}, nlohmann::json{"3"}, nlohmann::json(7)}) {
     json["regions"][0]["mask_rle"] = runs;
     EXPECT_THROW(request_from_json(json), UsageError) << runs;
   }
@@ -122,7 +122,8 @@ TEST(Request, UnknownKeysAreRefusedWithTheNearest) {
 }
 
 TEST(Shape, NamesComeBack) {
-  for (const Shape shape : {Shape::box, Shape::ellipse, Shape::blob, Shape::mask}) EXPECT_EQ(shape_from_name(shape_name(shape)), shape);
+  for (const Shape shape : {Shape::box, Shape::ellipse, Shape::blob, Shape::mask})
+    EXPECT_EQ(shape_from_name(shape_name(shape)), shape);
   EXPECT_THROW(shape_from_name("circle"), UsageError);
 }
 

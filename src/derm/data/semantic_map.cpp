@@ -133,17 +133,17 @@ std::vector<float> rasterise_mask(const image::Mask& mask, int size, double edge
 // Conditions in the rgb encoding: far from each other and from skin. The first six are those of the test sets.
 image::Rgb colour_of_condition(size_t index) {
   static const std::array<image::Rgb, 12> palette = {{{0, 114, 255},
-                                                       {0, 200, 60},
-                                                       {255, 0, 200},
-                                                       {0, 230, 230},
-                                                       {130, 0, 255},
-                                                       {255, 255, 0},
-                                                       {0, 0, 130},
-                                                       {0, 100, 50},
-                                                       {150, 150, 255},
-                                                       {170, 255, 120},
-                                                       {110, 0, 90},
-                                                       {255, 255, 255}}};
+                                                      {0, 200, 60},
+                                                      {255, 0, 200},
+                                                      {0, 230, 230},
+                                                      {130, 0, 255},
+                                                      {255, 255, 0},
+                                                      {0, 0, 130},
+                                                      {0, 100, 50},
+                                                      {150, 150, 255},
+                                                      {170, 255, 120},
+                                                      {110, 0, 90},
+                                                      {255, 255, 255}}};
   if (index < palette.size()) return palette[index];
   // Beyond the palette: hues by the golden angle.
   const double hue = std::fmod(static_cast<double>(index) * 0.618033988749895, 1.0) * 6;
@@ -181,8 +181,12 @@ std::vector<float> rasterise(const Region& region, int size_px, double edge, uin
   if (!(rx > 0) || !(ry > 0)) return out;
   const double reach = std::max(edge, 0.0);
   // Nothing is covered outside the box and the ramp.
-  const auto first = [&](double low) { return std::clamp(static_cast<int>(std::floor(low * size_px - 0.5)), 0, size_px); };
-  const auto last = [&](double high) { return std::clamp(static_cast<int>(std::ceil(high * size_px + 0.5)), 0, size_px); };
+  const auto first = [&](double low) {
+    return std::clamp(static_cast<int>(std::floor(low * size_px - 0.5)), 0, size_px);
+  };
+  const auto last = [&](double high) {
+    return std::clamp(static_cast<int>(std::ceil(high * size_px + 0.5)), 0, size_px);
+  };
   const int x0 = first(region.x - rx - reach), x1 = last(region.x + rx + reach);
   const int y0 = first(region.y - ry - reach), y1 = last(region.y + ry + reach);
   const auto fill = [&](auto&& distance) {
@@ -210,7 +214,8 @@ std::vector<float> encode_map(const Request& request, const MapSpec& spec) {
   if (spec.encoding == Encoding::rgb) {
     const image::Rgb ground = image::rgb_of(request.skin);
     const std::array<uint8_t, 3> skin = {ground.r, ground.g, ground.b};
-    for (size_t c = 0; c < 3; ++c) std::fill_n(out.begin() + static_cast<ptrdiff_t>(c * plane), plane, static_cast<float>(skin[c]) / 127.5f - 1.0f);
+    for (size_t c = 0; c < 3; ++c)
+      std::fill_n(out.begin() + static_cast<ptrdiff_t>(c * plane), plane, static_cast<float>(skin[c]) / 127.5f - 1.0f);
   } else {
     const size_t n = spec.conditions.size();
     const std::array<double, 3> skin = {(request.skin.L - 50) / 50, request.skin.a / 50, request.skin.b / 50};
@@ -261,7 +266,8 @@ image::Image map_picture(const Request& request, const std::vector<std::string>&
   image::Image picture(size_px, size_px, 3);
   for (size_t i = 0; i < plane; ++i)
     for (size_t c = 0; c < 3; ++c)
-      picture.pixels[i * 3 + c] = static_cast<uint8_t>(std::lround(std::clamp((map[c * plane + i] + 1.0f) * 127.5f, 0.0f, 255.0f)));
+      picture.pixels[i * 3 + c] =
+          static_cast<uint8_t>(std::lround(std::clamp((map[c * plane + i] + 1.0f) * 127.5f, 0.0f, 255.0f)));
   return picture;
 }
 

@@ -48,10 +48,10 @@ TEST(Rasterise, RampIsHalfOnTheOutlineAndEndsAtItsHalfWidth) {
   // The left side of the box stands at 0.25; pixel centres lie at (i + 0.5) / 200, edge 0.05.
   const auto cover = rasterise(region_of(Shape::box, 0.5, 0.5, 0.5, 0.5), 200, 0.05, 0);
   const float* row = cover.data() + 100 * 200;
-  EXPECT_EQ(row[39], 0.0f);                       // 0.1975, more than 0.05 outside
-  EXPECT_NEAR(row[49], 0.5 - 0.0025 / 0.1, 1e-5); // 0.2475
-  EXPECT_NEAR(row[54], 0.5 + 0.0225 / 0.1, 1e-5); // 0.2725
-  EXPECT_EQ(row[60], 1.0f);                       // 0.3025
+  EXPECT_EQ(row[39], 0.0f);                        // 0.1975, more than 0.05 outside
+  EXPECT_NEAR(row[49], 0.5 - 0.0025 / 0.1, 1e-5);  // 0.2475
+  EXPECT_NEAR(row[54], 0.5 + 0.0225 / 0.1, 1e-5);  // 0.2725
+  EXPECT_EQ(row[60], 1.0f);                        // 0.3025
 }
 
 TEST(Rasterise, BlobTouchesAllFourSidesOfItsBox) {
@@ -169,7 +169,10 @@ TEST(EncodeMap, UnionOfTwoRegionsIsTheirMaximum) {
   request.regions.push_back(region_of(Shape::box, 0.75, 0.75, 0.25, 0.25));
   request.regions[1].condition = "melanoma";
   const auto map = encode_map(request, spec);
-  const auto plane = [&](size_t p) { return std::accumulate(map.begin() + static_cast<ptrdiff_t>(p * 4096), map.begin() + static_cast<ptrdiff_t>((p + 1) * 4096), 0.0); };
+  const auto plane = [&](size_t p) {
+    return std::accumulate(map.begin() + static_cast<ptrdiff_t>(p * 4096),
+                           map.begin() + static_cast<ptrdiff_t>((p + 1) * 4096), 0.0);
+  };
   EXPECT_EQ(plane(0), 256.0);
   EXPECT_EQ(plane(1), 256.0);
   EXPECT_EQ(plane(2), 512.0);

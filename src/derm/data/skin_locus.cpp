@@ -14,10 +14,11 @@ namespace derm::data {
 
 namespace {
 
-constexpr size_t kFewest = 8;     // colours that a locus needs
+constexpr size_t kFewest = 8;  // colours that a locus needs
 constexpr int kKnots = 16;
-constexpr double kBlend = 15;     // degrees over which the data's locus passes into the phantom's
-constexpr double kSteepest = 75;  // beyond it L* stays and b* falls, since L* = 50 + b* tan(ITA) would leave every gamut
+constexpr double kBlend = 15;  // degrees over which the data's locus passes into the phantom's
+constexpr double kSteepest =
+    75;  // beyond it L* stays and b* falls, since L* = 50 + b* tan(ITA) would leave every gamut
 
 struct Point {
   double ita, a, b;
@@ -25,16 +26,16 @@ struct Point {
 
 // Skin of the phantom's layered model (phantom::skin_colour) at 1 % blood; a test there holds the two together.
 constexpr std::array<Point, 11> kPhantom = {{{-75, 8.5, 6.5},
-                                            {-60, 9.3, 12.0},
-                                            {-45, 9.3, 16.7},
-                                            {-30, 9.6, 19.4},
-                                            {-15, 9.6, 20.9},
-                                            {0, 9.2, 21.3},
-                                            {15, 8.5, 20.8},
-                                            {30, 7.8, 19.2},
-                                            {45, 6.9, 16.6},
-                                            {60, 6.1, 12.9},
-                                            {75, 5.0, 8.0}}};
+                                             {-60, 9.3, 12.0},
+                                             {-45, 9.3, 16.7},
+                                             {-30, 9.6, 19.4},
+                                             {-15, 9.6, 20.9},
+                                             {0, 9.2, 21.3},
+                                             {15, 8.5, 20.8},
+                                             {30, 7.8, 19.2},
+                                             {45, 6.9, 16.6},
+                                             {60, 6.1, 12.9},
+                                             {75, 5.0, 8.0}}};
 
 template <class Points>
 std::pair<double, double> interpolate(const Points& points, double ita) {
@@ -42,7 +43,8 @@ std::pair<double, double> interpolate(const Points& points, double ita) {
   for (size_t i = 1; i < points.size(); ++i) {
     if (ita > points[i].ita) continue;
     const double t = (ita - points[i - 1].ita) / (points[i].ita - points[i - 1].ita);
-    return {points[i - 1].a + t * (points[i].a - points[i - 1].a), points[i - 1].b + t * (points[i].b - points[i - 1].b)};
+    return {points[i - 1].a + t * (points[i].a - points[i - 1].a),
+            points[i - 1].b + t * (points[i].b - points[i - 1].b)};
   }
   return {points.back().a, points.back().b};
 }
@@ -184,7 +186,8 @@ SkinLocus SkinLocus::from_json(const nlohmann::json& json) {
     locus.high_ = json.at("high_ita_deg").get<double>();
     locus.reach_ = json.at("reach_ciede2000").get<double>();
   } catch (const nlohmann::json::exception& error) {
-    throw DataError("skin locus: {}; it holds low_ita_deg, high_ita_deg, reach_ciede2000 and knots [ita, a, b]", error.what());
+    throw DataError("skin locus: {}; it holds low_ita_deg, high_ita_deg, reach_ciede2000 and knots [ita, a, b]",
+                    error.what());
   }
   for (size_t i = 1; i < locus.knots_.size(); ++i)
     if (!(locus.knots_[i].ita > locus.knots_[i - 1].ita)) throw DataError("skin locus: its knots do not rise in ITA");
@@ -193,7 +196,8 @@ SkinLocus SkinLocus::from_json(const nlohmann::json& json) {
 
 image::Lab parse_skin(const std::string& text, const SkinLocus& locus) {
   const auto forms = [&](const std::string& what) {
-    return UsageError("skin: '{}' {}; it is #rrggbb, ita:DEGREES (-90 to 90), monk:1 to monk:10, or like:PHOTO.jpg", text, what);
+    return UsageError("skin: '{}' {}; it is #rrggbb, ita:DEGREES (-90 to 90), monk:1 to monk:10, or like:PHOTO.jpg",
+                      text, what);
   };
   const auto number = [&](const std::string& digits) {
     try {
@@ -216,7 +220,8 @@ image::Lab parse_skin(const std::string& text, const SkinLocus& locus) {
     const std::string file = text.substr(5);
     if (file.empty()) throw forms("names no photograph");
     const skin::SkinColour measured = skin::measure_skin(image::read_image(file), image::Mask());
-    if (!(measured.share > 0)) throw DataError("{}: no skin was found on it; give another photograph or a colour", file);
+    if (!(measured.share > 0))
+      throw DataError("{}: no skin was found on it; give another photograph or a colour", file);
     return measured.lab;
   }
   if (const auto rgb = image::rgb_from_hex(text)) return image::lab_of(*rgb);

@@ -42,7 +42,7 @@ TEST(SkinLocus, EndsOfTheScaleAreGreys) {
 
 TEST(SkinLocus, PercentilesAreThoseOfTheData) {
   const SkinLocus locus = SkinLocus::fit(colours(0));
-  EXPECT_NEAR(locus.low_ita(), -16.5, 0.1);   // -20 + 5 % of 70
+  EXPECT_NEAR(locus.low_ita(), -16.5, 0.1);  // -20 + 5 % of 70
   EXPECT_NEAR(locus.high_ita(), 46.5, 0.1);
 }
 
@@ -58,7 +58,8 @@ TEST(SkinLocus, PassesIntoThePhantomsWithin15Degrees) {
   const SkinLocus locus = SkinLocus::fit(colours(0)), none;
   EXPECT_LT(image::ciede2000(locus.at(locus.low_ita() - 15.1), none.at(locus.low_ita() - 15.1)), 1e-6);
   EXPECT_LT(image::ciede2000(locus.at(locus.high_ita() + 15.1), none.at(locus.high_ita() + 15.1)), 1e-6);
-  for (double ita = -80; ita < 80; ita += 0.5) EXPECT_LT(image::ciede2000(locus.at(ita), locus.at(ita + 0.5)), 1.0) << ita;
+  for (double ita = -80; ita < 80; ita += 0.5)
+    EXPECT_LT(image::ciede2000(locus.at(ita), locus.at(ita + 0.5)), 1.0) << ita;
 }
 
 TEST(SkinLocus, ColoursBeyondTheDataCountAsExtrapolated) {
@@ -105,7 +106,8 @@ TEST(ParseSkin, TakesItsForms) {
 }
 
 TEST(ParseSkin, NamesTheFormsWhenItIsNotOneOfThem) {
-  for (const char* text : {"", "brown", "ita:", "ita:abc", "ita:100", "monk:0", "monk:11", "monk:2.5", "like:", "#12345"}) {
+  for (const char* text :
+       {"", "brown", "ita:", "ita:abc", "ita:100", "monk:0", "monk:11", "monk:2.5", "like:", "#12345"}) {
     try {
       parse_skin(text, SkinLocus());
       ADD_FAILURE() << text << " was accepted";

@@ -13,23 +13,27 @@ constexpr int kBands = 31;
 constexpr double wavelength(int i) { return 400 + 10.0 * i; }
 
 // Molar extinction in 1/cm / (mol/L) at 400, 410, ... 700 nm (S. Prahl, OMLC; Gratzer and Kollias).
-constexpr std::array<double, kBands> kOxygenated = {266232, 466840, 480360, 246072, 102580, 62816, 44480, 33209.2, 26629.2, 23684.4, 20932.8,
-                                                    20035.2, 24202.4, 39956.8, 53236, 43016, 32613.2, 44496, 50104, 14400.8, 3200, 1506,
-                                                    942, 610, 442, 368, 319.6, 294, 277.6, 276, 290};
-constexpr std::array<double, kBands> kDeoxygenated = {223296, 303956, 407560, 528600, 413280, 103292, 23388.8, 16156.4, 14550, 16684, 20862,
-                                                      25773.6, 31589.6, 39036.4, 46592, 53412, 53788, 45072, 37020, 28324.4, 14677.2, 9443.6,
-                                                      6509.6, 5148.8, 4345.2, 3750.12, 3226.56, 2795.12, 2407.92, 2051.96, 1794.28};
+constexpr std::array<double, kBands> kOxygenated = {
+    266232,  466840,  480360,  246072, 102580, 62816,   44480, 33209.2, 26629.2, 23684.4, 20932.8,
+    20035.2, 24202.4, 39956.8, 53236,  43016,  32613.2, 44496, 50104,   14400.8, 3200,    1506,
+    942,     610,     442,     368,    319.6,  294,     277.6, 276,     290};
+constexpr std::array<double, kBands> kDeoxygenated = {
+    223296,  303956,  407560,  528600,  413280,  103292,  23388.8, 16156.4, 14550,   16684,   20862,
+    25773.6, 31589.6, 39036.4, 46592,   53412,   53788,   45072,   37020,   28324.4, 14677.2, 9443.6,
+    6509.6,  5148.8,  4345.2,  3750.12, 3226.56, 2795.12, 2407.92, 2051.96, 1794.28};
 // Relative power of the CIE standard illuminant D65.
-constexpr std::array<double, kBands> kD65 = {82.75, 91.49, 93.43, 86.68, 104.86, 117.01, 117.81, 114.86, 115.92, 108.81, 109.35,
-                                             107.80, 104.79, 107.69, 104.41, 104.05, 100.00, 96.33, 95.79, 88.69, 90.01, 89.60,
-                                             87.70, 83.29, 83.70, 80.03, 80.21, 82.28, 78.28, 69.72, 71.61};
+constexpr std::array<double, kBands> kD65 = {82.75,  91.49,  93.43,  86.68,  104.86, 117.01, 117.81, 114.86,
+                                             115.92, 108.81, 109.35, 107.80, 104.79, 107.69, 104.41, 104.05,
+                                             100.00, 96.33,  95.79,  88.69,  90.01,  89.60,  87.70,  83.29,
+                                             83.70,  80.03,  80.21,  82.28,  78.28,  69.72,  71.61};
 
 constexpr double kEpidermisCm = 0.006, kDermisCm = 0.2;
 constexpr double kSaturation = 0.75;  // of the blood with oxygen, arteries and veins together
 
 // Calibration, so that 1.3-6.3 %, 11-16 % and 18-43 % melanosomes come out as light, moderate and dark skin by ITA:
-// the mean path through the epidermis in units of its thickness lies between 1 (collimated) and 2 (diffuse light), and the
-// share of diffuse light that the surface throws back inside lies between that of a smooth (0.55) and a rough surface.
+// the mean path through the epidermis in units of its thickness lies between 1 (collimated) and 2 (diffuse light), and
+// the share of diffuse light that the surface throws back inside lies between that of a smooth (0.55) and a rough
+// surface.
 constexpr double kPathFactor = 1.1;
 constexpr double kInnerReflection = 0.45;
 constexpr double kOuterReflection = 0.035;  // Fresnel at n = 1.43 with a little gloss
@@ -75,10 +79,10 @@ const std::array<Band, kBands>& bands() {
       band.scatter_epidermis = 68.7 * std::pow(l / 500, -1.161);
       band.scatter_dermis = 45.3 * std::pow(l / 500, -1.292);
       band.deep = reflectance_of_deep(-l / 600 + 143.0 / 60, -11 * l / 600 + 1687.0 / 60);
-      band.observer = {
-          kD65[n] * (1.056 * lobe(l, 599.8, 37.9, 31.0) + 0.362 * lobe(l, 442.0, 16.0, 26.7) - 0.065 * lobe(l, 501.1, 20.4, 26.2)),
-          kD65[n] * (0.821 * lobe(l, 568.8, 46.9, 40.5) + 0.286 * lobe(l, 530.9, 16.3, 31.1)),
-          kD65[n] * (1.217 * lobe(l, 437.0, 11.8, 36.0) + 0.681 * lobe(l, 459.0, 26.0, 13.8))};
+      band.observer = {kD65[n] * (1.056 * lobe(l, 599.8, 37.9, 31.0) + 0.362 * lobe(l, 442.0, 16.0, 26.7) -
+                                  0.065 * lobe(l, 501.1, 20.4, 26.2)),
+                       kD65[n] * (0.821 * lobe(l, 568.8, 46.9, 40.5) + 0.286 * lobe(l, 530.9, 16.3, 31.1)),
+                       kD65[n] * (1.217 * lobe(l, 437.0, 11.8, 36.0) + 0.681 * lobe(l, 459.0, 26.0, 13.8))};
       for (size_t c = 0; c < 3; ++c) white[c] += band.observer[c];
     }
     // A perfect reflector is the white point of sRGB exactly.
@@ -100,13 +104,17 @@ Linear skin_linear(double melanosome_fraction, double blood_fraction) {
     const double dermis = fb * band.blood + (1 - fb) * band.base;
     const Layer top = layer(epidermis * kPathFactor / 2, band.scatter_epidermis, kEpidermisCm);
     const Layer middle = layer(dermis, band.scatter_dermis, kDermisCm);
-    const double below = middle.reflectance + middle.transmittance * middle.transmittance * band.deep / (1 - middle.reflectance * band.deep);
-    const double inside = top.reflectance + top.transmittance * top.transmittance * below / (1 - top.reflectance * below);
-    const double seen = kOuterReflection + (1 - kOuterReflection) * (1 - kInnerReflection) * inside / (1 - kInnerReflection * inside);
+    const double below = middle.reflectance +
+                         middle.transmittance * middle.transmittance * band.deep / (1 - middle.reflectance * band.deep);
+    const double inside =
+        top.reflectance + top.transmittance * top.transmittance * below / (1 - top.reflectance * below);
+    const double seen =
+        kOuterReflection + (1 - kOuterReflection) * (1 - kInnerReflection) * inside / (1 - kInnerReflection * inside);
     for (size_t c = 0; c < 3; ++c) xyz[c] += band.observer[c] * seen;
   }
   const auto& [x, y, z] = xyz;
-  const std::array<double, 3> rgb = {3.2404542 * x - 1.5371385 * y - 0.4985314 * z, -0.9692660 * x + 1.8760108 * y + 0.0415560 * z,
+  const std::array<double, 3> rgb = {3.2404542 * x - 1.5371385 * y - 0.4985314 * z,
+                                     -0.9692660 * x + 1.8760108 * y + 0.0415560 * z,
                                      0.0556434 * x - 0.2040259 * y + 1.0572252 * z};
   Linear out;
   for (size_t c = 0; c < 3; ++c) out[c] = static_cast<float>(std::clamp(rgb[c], 0.0, 1.0));
@@ -137,16 +145,18 @@ SkinTable::SkinTable() {
 }
 
 Linear SkinTable::at(float melanosome_fraction, float blood_fraction) const {
-  const float u = std::clamp(std::sqrt(std::max(melanosome_fraction, 0.0f)) * static_cast<float>((kMelanin - 1) / kMelaninRoot), 0.0f,
-                             static_cast<float>(kMelanin) - 1.001f);
-  const float v = std::clamp(std::sqrt(std::max(blood_fraction, 0.0f)) * static_cast<float>((kBlood - 1) / kBloodRoot), 0.0f,
-                             static_cast<float>(kBlood) - 1.001f);
+  const float u =
+      std::clamp(std::sqrt(std::max(melanosome_fraction, 0.0f)) * static_cast<float>((kMelanin - 1) / kMelaninRoot),
+                 0.0f, static_cast<float>(kMelanin) - 1.001f);
+  const float v = std::clamp(std::sqrt(std::max(blood_fraction, 0.0f)) * static_cast<float>((kBlood - 1) / kBloodRoot),
+                             0.0f, static_cast<float>(kBlood) - 1.001f);
   const int m = static_cast<int>(u), b = static_cast<int>(v);
   const float s = u - static_cast<float>(m), t = v - static_cast<float>(b);
   const Linear* cell = &cells_[static_cast<size_t>(m * kBlood + b)];
   Linear out;
   for (size_t c = 0; c < 3; ++c)
-    out[c] = (1 - s) * ((1 - t) * cell[0][c] + t * cell[1][c]) + s * ((1 - t) * cell[kBlood][c] + t * cell[kBlood + 1][c]);
+    out[c] =
+        (1 - s) * ((1 - t) * cell[0][c] + t * cell[1][c]) + s * ((1 - t) * cell[kBlood][c] + t * cell[kBlood + 1][c]);
   return out;
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <fstream>
 #include <mutex>
@@ -25,9 +24,17 @@ namespace derm::phantom {
 
 namespace {
 
-enum class Kind { actinic_keratosis, basal_cell_carcinoma, melanoma, nevus, seborrheic_keratosis, squamous_cell_carcinoma };
+enum class Kind {
+  actinic_keratosis,
+  basal_cell_carcinoma,
+  melanoma,
+  nevus,
+  seborrheic_keratosis,
+  squamous_cell_carcinoma
+};
 
-// How irregular an outline is (amplitudes of coarse, middle and fine waves) and how soft its edge (over the lesion's size).
+// How irregular an outline is (amplitudes of coarse, middle and fine waves) and how soft its edge (over the lesion's
+// size).
 struct Outline {
   double coarse, middle, fine, edge;
 };
@@ -181,13 +188,15 @@ void draw_vessels(Plane& plane, const Form& form, int count, Rng& rng) {
       const Point root = trunk[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(trunk.size()) - 1))];
       const double way = rng.uniform(0, kTau), length = r * rng.uniform(0.15, 0.4);
       const Point tip{root.x + length * std::cos(way), root.y + length * std::sin(way)};
-      const Point middle{(root.x + tip.x) / 2 + length * rng.uniform(-0.3, 0.3), (root.y + tip.y) / 2 + length * rng.uniform(-0.3, 0.3)};
+      const Point middle{(root.x + tip.x) / 2 + length * rng.uniform(-0.3, 0.3),
+                         (root.y + tip.y) / 2 + length * rng.uniform(-0.3, 0.3)};
       draw_line(plane, bezier(root, middle, tip), 0.9 * scale, 0.5 * scale, 0.8f);
     }
   }
 }
 
-void scatter_dots(Plane& plane, const Form& form, int count, double radius_low, double radius_high, double height, Rng& rng) {
+void scatter_dots(Plane& plane, const Form& form, int count, double radius_low, double radius_high, double height,
+                  Rng& rng) {
   const int size = plane.size;
   for (int i = 0; i < count; ++i) {
     const double way = rng.uniform(0, kTau), far = 0.9 * std::sqrt(rng.uniform());
@@ -224,7 +233,8 @@ void make_lesion(Maps& maps, const Form& form, Kind kind, double melanosomes, ui
       inside([&](size_t i, float cover, float q) {
         const float centre = 1 - std::min(q, 1.0f);
         const float network = std::abs(fine[i]);
-        maps.melanin[i] += cover * depth * (0.75f + 0.55f * centre + 0.10f * broad[i] + 0.12f * middle[i] + 0.10f * (0.8f - network));
+        maps.melanin[i] +=
+            cover * depth * (0.75f + 0.55f * centre + 0.10f * broad[i] + 0.12f * middle[i] + 0.10f * (0.8f - network));
         maps.blood[i] += cover * warm;
         maps.height[i] += cover * tall * raised * centre * (2 - centre) + cover * tall * 0.0016f * fine[i];
       });
@@ -236,14 +246,18 @@ void make_lesion(Maps& maps, const Form& form, Kind kind, double melanosomes, ui
       const float blue = static_cast<float>(rng.uniform(0.2, 0.75)), white = rng.chance(0.4) ? 0.5f : 0.0f;
       const float lean = static_cast<float>(rng.uniform(0, kTau));
       inside([&](size_t i, float cover, float q) {
-        const float px = static_cast<float>(i % static_cast<size_t>(size)) / static_cast<float>(size) - static_cast<float>(form.x);
-        const float py = static_cast<float>(i / static_cast<size_t>(size)) / static_cast<float>(size) - static_cast<float>(form.y);
+        const float px =
+            static_cast<float>(i % static_cast<size_t>(size)) / static_cast<float>(size) - static_cast<float>(form.x);
+        const float py =
+            static_cast<float>(i / static_cast<size_t>(size)) / static_cast<float>(size) - static_cast<float>(form.y);
         // Darker on one side: the asymmetry that the eye looks for.
         const float slope = (px * std::cos(lean) + py * std::sin(lean)) / static_cast<float>(form.rx);
         const float much = smooth(-0.7f, 1.3f, patch[i] + 0.9f * slope + 0.25f * middle[i]);
         const float gone = white * smooth(0.7f, 1.4f, regress[i]) * smooth(1.0f, 0.7f, q);
-        maps.melanin[i] += cover * (base * (0.8f + 0.3f * std::abs(fine[i]) + 0.2f * middle[i]) + black * much) * (1 - gone);
-        maps.deep[i] = std::max(maps.deep[i], cover * blue * smooth(0.5f, 1.5f, veil[i] + 0.4f * slope) * smooth(1.0f, 0.75f, q));
+        maps.melanin[i] +=
+            cover * (base * (0.8f + 0.3f * std::abs(fine[i]) + 0.2f * middle[i]) + black * much) * (1 - gone);
+        maps.deep[i] =
+            std::max(maps.deep[i], cover * blue * smooth(0.5f, 1.5f, veil[i] + 0.4f * slope) * smooth(1.0f, 0.75f, q));
         maps.keratin[i] = std::max(maps.keratin[i], 0.35f * cover * gone);
         maps.blood[i] += cover * (0.012f + 0.03f * smooth(0.6f, 1.6f, -broad[i]) + 0.015f * smooth(0.75f, 1.0f, q));
         maps.height[i] += cover * tall * (0.006f * much + 0.0022f * fine[i] + 0.002f * middle[i]);
@@ -254,16 +268,22 @@ void make_lesion(Maps& maps, const Form& form, Kind kind, double melanosomes, ui
       Plane vessels(size), nests(size);
       draw_vessels(vessels, form, static_cast<int>(rng.integer(4, 8)), rng);
       // On dark skin these are pigmented more often.
-      if (rng.chance(own > 0.1f ? 0.8 : 0.35)) scatter_dots(nests, form, static_cast<int>(rng.integer(3, 9)), 0.02, 0.05, 0.8, rng);
+      if (rng.chance(own > 0.1f ? 0.8 : 0.35))
+        scatter_dots(nests, form, static_cast<int>(rng.integer(3, 9)), 0.02, 0.05, 0.8, rng);
       const float ulcer = rng.chance(0.5) ? static_cast<float>(rng.uniform(0.25, 0.55)) : 0.0f;
-      const float pink = static_cast<float>(rng.uniform(0.015, 0.045)), paler = static_cast<float>(rng.uniform(0.25, 0.5));
+      const float pink = static_cast<float>(rng.uniform(0.015, 0.045)),
+                  paler = static_cast<float>(rng.uniform(0.05, 0.35));
       inside([&](size_t i, float cover, float q) {
-        const float ring = std::exp(-(q - 0.82f) * (q - 0.82f) / 0.02f);
-        const float open = ulcer > 0 ? smooth(ulcer + 0.12f, ulcer - 0.12f, q + 0.10f * middle[i] + 0.05f * fine[i]) : 0.0f;
+        const float ring =
+            std::exp(-(q - 0.8f) * (q - 0.8f) / 0.03f) * (0.55f + 0.45f * smooth(-1, 1, broad[i] + 0.6f * middle[i]));
+        const float open =
+            ulcer > 0 ? smooth(ulcer + 0.12f, ulcer - 0.12f, q + 0.10f * middle[i] + 0.05f * fine[i]) : 0.0f;
         maps.melanin[i] = maps.melanin[i] * (1 - cover * paler) + cover * (0.5f * open + 0.25f * own * nests[i]);
-        maps.blood[i] += cover * (pink * (1 + 0.3f * broad[i] + 0.2f * middle[i]) * (1 - 0.5f * ring) + 0.16f * vessels[i] * (1 - open) + 0.14f * open);
+        maps.blood[i] += cover * (pink * (1 + 0.3f * broad[i] + 0.2f * middle[i]) * (1 - 0.5f * ring) +
+                                  0.16f * vessels[i] * (1 - open) + 0.14f * open);
         maps.deep[i] = std::max(maps.deep[i], cover * std::min(0.8f, nests[i]));
-        maps.keratin[i] = std::max(maps.keratin[i], cover * (0.16f * ring * (1 - open) + 0.5f * open * smooth(0.7f, 1.4f, fine[i])));
+        maps.keratin[i] =
+            std::max(maps.keratin[i], cover * (0.10f * ring * (1 - open) + 0.5f * open * smooth(0.7f, 1.4f, fine[i])));
         maps.height[i] += cover * tall * (0.030f * ring - 0.018f * open + 0.0015f * fine[i] + 0.003f * middle[i]);
       });
       break;
@@ -274,12 +294,13 @@ void make_lesion(Maps& maps, const Form& form, Kind kind, double melanosomes, ui
       const float red = static_cast<float>(rng.uniform(0.03, 0.07)), horn = static_cast<float>(rng.uniform(-0.2, 0.5));
       inside([&](size_t i, float cover, float q) {
         const float centre = 1 - std::min(q, 1.0f);
-        const float crust = smooth(0.2f, 1.0f, horn + 1.3f * centre + 0.45f * middle[i] + 0.3f * fine[i] - 0.35f);
+        const float crust = smooth(0.0f, 1.3f, horn + 1.3f * centre + 0.45f * middle[i] + 0.35f * fine[i] - 0.35f);
         const float blood_spot = std::min(1.0f, bleeding[i]);
         maps.melanin[i] += cover * (0.05f + 0.10f * crust * dark + 0.45f * blood_spot);
         maps.blood[i] += cover * (red * (1 + 0.3f * broad[i]) + 0.12f * blood_spot);
         maps.keratin[i] = std::max(maps.keratin[i], cover * crust * (1 - blood_spot) * (0.55f + 0.12f * fine[i]));
-        maps.height[i] += cover * tall * (0.05f * centre * (2 - centre) + crust * (0.006f * middle[i] + 0.005f * fine[i]));
+        maps.height[i] +=
+            cover * tall * (0.05f * centre * (2 - centre) + crust * (0.005f * middle[i] + 0.003f * fine[i]));
       });
       break;
     }
@@ -287,27 +308,35 @@ void make_lesion(Maps& maps, const Form& form, Kind kind, double melanosomes, ui
       Plane milia(size), plugs(size);
       scatter_dots(milia, form, static_cast<int>(rng.integer(0, 14)), 0.006, 0.014, 0.7, rng);
       scatter_dots(plugs, form, static_cast<int>(rng.integer(4, 22)), 0.007, 0.018, 0.9, rng);
-      const float depth = 0.07f + 0.30f * dark, wax = static_cast<float>(rng.uniform(0.08, 0.28));
+      const float depth = 0.07f + 0.30f * dark, wax = static_cast<float>(rng.uniform(0.05, 0.25));
+      const float folds = static_cast<float>(rng.uniform(0.15, 0.8));
       inside([&](size_t i, float cover, float) {
         // Fissures between the folds, as on a brain.
-        const float fold = std::exp(-middle[i] * middle[i] / 0.05f);
-        maps.melanin[i] += cover * (depth * (0.85f + 0.25f * broad[i] + 0.15f * fine[i]) + 0.16f * fold + 0.5f * std::min(1.0f, plugs[i]));
+        const float fold = folds * std::exp(-(middle[i] + 0.25f * fine[i]) * (middle[i] + 0.25f * fine[i]) / 0.16f) *
+                           smooth(-1.4f, 0.8f, broad[i]);
+        maps.melanin[i] += cover * (depth * (0.85f + 0.25f * broad[i] + 0.15f * fine[i]) + 0.16f * fold +
+                                    0.5f * std::min(1.0f, plugs[i]));
         maps.blood[i] += cover * 0.006f;
-        maps.keratin[i] = std::max(maps.keratin[i], cover * clamp01(wax * (1 - fold) + 0.08f * fine[i] + 0.6f * milia[i]));
-        maps.height[i] += cover * tall * (0.018f - 0.010f * fold + 0.0045f * fine[i] - 0.01f * std::min(1.0f, plugs[i]));
+        maps.keratin[i] =
+            std::max(maps.keratin[i], cover * clamp01(wax * (1 - fold) + 0.08f * fine[i] + 0.6f * milia[i]));
+        maps.height[i] +=
+            cover * tall * (0.016f - 0.008f * fold + 0.0042f * fine[i] - 0.01f * std::min(1.0f, plugs[i]));
       });
       break;
     }
     case Kind::actinic_keratosis: {
       const Plane scale_field = field(40);
-      const float red = static_cast<float>(rng.uniform(0.02, 0.05)), flakes = static_cast<float>(rng.uniform(-0.4, 0.5));
-      const float tan = static_cast<float>(rng.uniform(0.0, 0.06));
+      const float red = static_cast<float>(rng.uniform(0.02, 0.05)),
+                  flakes = static_cast<float>(rng.uniform(-0.4, 0.5));
+      // Redness hides in dark skin, where these are darker than their surroundings instead.
+      const float tan = static_cast<float>(rng.uniform(0.0, 0.06)) + 0.25f * own;
       inside([&](size_t i, float cover, float q) {
-        const float scale = smooth(0.2f, 1.3f, 0.8f * middle[i] + 0.55f * scale_field[i] + flakes - 0.4f * q);
+        const float scale =
+            smooth(-0.1f, 2.0f, 0.9f * middle[i] + 0.6f * fine[i] + 0.45f * scale_field[i] + flakes - 0.4f * q);
         maps.melanin[i] += cover * tan * (1 + 0.5f * broad[i]);
         maps.blood[i] += cover * red * std::max(0.0f, 1 + 0.45f * broad[i] + 0.25f * fine[i]);
-        maps.keratin[i] = std::max(maps.keratin[i], cover * 0.6f * scale);
-        maps.height[i] += cover * tall * (0.005f * scale + 0.0028f * scale_field[i] * (0.4f + scale));
+        maps.keratin[i] = std::max(maps.keratin[i], cover * 0.45f * scale);
+        maps.height[i] += cover * tall * (0.003f * scale + 0.0014f * scale_field[i] * (0.5f + scale));
       });
       break;
     }
@@ -327,15 +356,19 @@ Canvas render(const Maps& maps, const Form& form, const Plane& spots, const Line
   Canvas canvas{size, std::vector<Linear>(maps.melanin.values.size())};
   const double way = rng.uniform(0, kTau);
   const float lx = static_cast<float>(std::cos(way)), ly = static_cast<float>(std::sin(way));
-  const float uneven = static_cast<float>(rng.uniform(0.02, 0.10)), curve = static_cast<float>(rng.uniform(-0.05, 0.10));
+  const float uneven = static_cast<float>(rng.uniform(0.02, 0.10)),
+              curve = static_cast<float>(rng.uniform(-0.05, 0.10));
   const float deep_dark = 0.35f;
   // Beneath skin, pigment shows blue-grey, and darker where the skin above is dark.
-  const Linear blue = {0.20f * deep_dark + 0.25f * skin[0], 0.24f * deep_dark + 0.30f * skin[1], 0.33f * deep_dark + 0.38f * skin[2]};
-  const Linear horn = {0.62f * 0.75f + 0.25f * skin[0], 0.52f * 0.75f + 0.25f * skin[1], 0.36f * 0.75f + 0.25f * skin[2]};
+  const Linear blue = {0.20f * deep_dark + 0.25f * skin[0], 0.24f * deep_dark + 0.30f * skin[1],
+                       0.33f * deep_dark + 0.38f * skin[2]};
+  const Linear horn = {0.62f * 0.65f + 0.35f * skin[0], 0.52f * 0.65f + 0.35f * skin[1],
+                       0.36f * 0.65f + 0.35f * skin[2]};
   std::array<double, 3> sum{};
   size_t bare = 0;
   for (int y = 0; y < size; ++y) {
-    const float *above = maps.height.row(std::max(0, y - 1)), *below = maps.height.row(std::min(size - 1, y + 1)), *here = maps.height.row(y);
+    const float *above = maps.height.row(std::max(0, y - 1)), *below = maps.height.row(std::min(size - 1, y + 1)),
+                *here = maps.height.row(y);
     const float v = (static_cast<float>(y) + 0.5f) / static_cast<float>(size) - 0.5f;
     for (int x = 0; x < size; ++x) {
       const size_t i = static_cast<size_t>(y) * static_cast<size_t>(size) + static_cast<size_t>(x);
@@ -343,9 +376,11 @@ Canvas render(const Maps& maps, const Form& form, const Plane& spots, const Line
       Linear colour = table.at(maps.melanin[i], maps.blood[i]);
       if (maps.deep[i] > 0) colour = mix(colour, blue, maps.deep[i]);
       if (maps.keratin[i] > 0) colour = mix(colour, horn, clamp01(maps.keratin[i]));
-      const float slope = lx * (here[std::min(size - 1, x + 1)] - here[std::max(0, x - 1)]) + ly * (below[x] - above[x]);
+      const float slope =
+          lx * (here[std::min(size - 1, x + 1)] - here[std::max(0, x - 1)]) + ly * (below[x] - above[x]);
       const float relief = std::clamp(0.55f * slope, -0.35f, 0.35f);
-      const float light = (1 + relief) * (1 + uneven * 2 * (lx * u + ly * v) - curve * (4 * (u * u + v * v) - 2.0f / 3.0f));
+      const float light =
+          (1 + relief) * (1 + uneven * 2 * (lx * u + ly * v) - curve * (4 * (u * u + v * v) - 2.0f / 3.0f));
       for (float& c : colour) c *= light;
       canvas.pixels[i] = colour;
       if (form.cover[i] < 0.002f && spots[i] < 0.05f) {
@@ -356,7 +391,8 @@ Canvas render(const Maps& maps, const Form& form, const Plane& spots, const Line
   }
   if (bare > 0) {
     Linear correction;
-    for (size_t c = 0; c < 3; ++c) correction[c] = static_cast<float>(skin[c] * static_cast<double>(bare) / std::max(sum[c], 1e-9));
+    for (size_t c = 0; c < 3; ++c)
+      correction[c] = static_cast<float>(skin[c] * static_cast<double>(bare) / std::max(sum[c], 1e-9));
     for (Linear& pixel : canvas.pixels)
       for (size_t c = 0; c < 3; ++c) pixel[c] *= correction[c];
   }
@@ -369,7 +405,7 @@ void add_gloss(Canvas& canvas, const Form& form, Kind kind, uint64_t seed) {
   const bool shiny = kind == Kind::basal_cell_carcinoma || kind == Kind::seborrheic_keratosis;
   if (!rng.chance(shiny ? 0.8 : 0.25)) return;
   Plane gloss(canvas.size);
-  scatter_dots(gloss, form, static_cast<int>(rng.integer(2, shiny ? 9 : 4)), 0.005, 0.014, 0.7, rng);
+  scatter_dots(gloss, form, static_cast<int>(rng.integer(2, shiny ? 9 : 4)), 0.004, 0.010, 0.5, rng);
   for (size_t i = 0; i < canvas.pixels.size(); ++i)
     if (gloss[i] > 0.01f) canvas.pixels[i] = mix(canvas.pixels[i], {0.95f, 0.95f, 0.97f}, std::min(0.9f, gloss[i]));
 }
@@ -395,8 +431,12 @@ void add_ink(Canvas& canvas, const Form& form, uint64_t seed) {
   } else {
     const int64_t dashes = rng.integer(2, 4);
     for (int64_t i = 0; i < dashes; ++i) {
-      const double a = rng.uniform(0, kTau), near = r * rng.uniform(1.2, 1.35), far = near + rng.uniform(12, 30) * scale;
-      draw_line(ink, {{cx + near * std::cos(a), cy + near * std::sin(a)}, {cx + far * std::cos(a + 0.1), cy + far * std::sin(a + 0.1)}}, width, width, 1.0f);
+      const double a = rng.uniform(0, kTau), near = r * rng.uniform(1.2, 1.35),
+                   far = near + rng.uniform(12, 30) * scale;
+      draw_line(ink,
+                {{cx + near * std::cos(a), cy + near * std::sin(a)},
+                 {cx + far * std::cos(a + 0.1), cy + far * std::sin(a + 0.1)}},
+                width, width, 1.0f);
     }
   }
   constexpr std::array<Linear, 3> kInks = {{{0.10f, 0.04f, 0.34f}, {0.02f, 0.08f, 0.38f}, {0.01f, 0.20f, 0.16f}}};
@@ -404,7 +444,8 @@ void add_ink(Canvas& canvas, const Form& form, uint64_t seed) {
   const float strength = static_cast<float>(rng.uniform(0.65, 0.9));
   for (size_t i = 0; i < canvas.pixels.size(); ++i) {
     if (ink[i] <= 0) continue;
-    const Linear stained = {canvas.pixels[i][0] * own[0] * 1.5f + 0.5f * own[0], canvas.pixels[i][1] * own[1] * 1.5f + 0.5f * own[1],
+    const Linear stained = {canvas.pixels[i][0] * own[0] * 1.5f + 0.5f * own[0],
+                            canvas.pixels[i][1] * own[1] * 1.5f + 0.5f * own[1],
                             canvas.pixels[i][2] * own[2] * 1.5f + 0.5f * own[2]};
     canvas.pixels[i] = mix(canvas.pixels[i], stained, clamp01(ink[i] * strength * (1 + wobble[i])));
   }
@@ -417,7 +458,9 @@ void add_hair(Canvas& canvas, uint64_t seed) {
   const int64_t count = rng.integer(5, 22);
   const double lie = rng.uniform(0, kTau), spread = rng.uniform(0.2, 0.8);
   const bool light = rng.chance(0.2);
-  const Linear colour = light ? Linear{0.45f, 0.36f, 0.22f} : mix({0.012f, 0.008f, 0.006f}, {0.07f, 0.035f, 0.018f}, static_cast<float>(rng.uniform()));
+  const Linear colour = light
+                            ? Linear{0.45f, 0.36f, 0.22f}
+                            : mix({0.012f, 0.008f, 0.006f}, {0.07f, 0.035f, 0.018f}, static_cast<float>(rng.uniform()));
   Plane hair(size);
   for (int64_t i = 0; i < count; ++i) {
     const double way = lie + spread * rng.normal(), length = rng.uniform(0.25, 0.75) * size;
@@ -450,7 +493,8 @@ std::vector<Label> add_ruler(Canvas& canvas, const Form& form, uint64_t seed) {
   const std::array<double, 4> away = {form.y, 1 - form.x, 1 - form.y, form.x};  // top, right, bottom, left
   const size_t side = static_cast<size_t>(std::max_element(away.begin(), away.end()) - away.begin());
   const bool paper = rng.chance(0.6);
-  const double depth = rng.uniform(0.09, 0.13) * size, millimetre = size / rng.uniform(14, 26), start = rng.uniform(0, millimetre);
+  const double depth = rng.uniform(0.09, 0.13) * size, millimetre = size / rng.uniform(14, 26),
+               start = rng.uniform(0, millimetre);
   const double thick = std::max(1.0, 0.006 * size);
   std::vector<Label> labels;
   for (int y = 0; y < size; ++y)
@@ -470,7 +514,8 @@ std::vector<Label> add_ruler(Canvas& canvas, const Form& form, uint64_t seed) {
     }
   if (paper && side % 2 == 0 && size >= 96)
     for (int n = 5; n * millimetre + start < size; n += 5)
-      labels.push_back({static_cast<int>(start + n * millimetre) + 2, static_cast<int>(side == 0 ? depth - 9 : size - depth + 2), n});
+      labels.push_back({static_cast<int>(start + n * millimetre) + 2,
+                        static_cast<int>(side == 0 ? depth - 9 : size - depth + 2), n});
   return labels;
 }
 
@@ -483,8 +528,10 @@ void add_dark_corners(Canvas& canvas, uint64_t seed) {
     for (int x = 0; x < size; ++x) {
       const double distance = std::hypot(x + 0.5 - cx, y + 0.5 - cy);
       if (distance < radius - soft) continue;
-      const float keep = 1 - 0.985f * smooth(static_cast<float>(-soft), static_cast<float>(soft), static_cast<float>(distance - radius));
-      for (float& c : canvas.pixels[static_cast<size_t>(y) * static_cast<size_t>(size) + static_cast<size_t>(x)]) c *= keep;
+      const float keep = 1 - 0.985f * smooth(static_cast<float>(-soft), static_cast<float>(soft),
+                                             static_cast<float>(distance - radius));
+      for (float& c : canvas.pixels[static_cast<size_t>(y) * static_cast<size_t>(size) + static_cast<size_t>(x)])
+        c *= keep;
     }
 }
 
@@ -499,16 +546,21 @@ image::Image photograph(const Canvas& canvas, uint64_t seed) {
   for (int y = 0; y < size; ++y) {
     const Linear* above = canvas.pixels.data() + static_cast<size_t>(std::max(0, y - 1)) * static_cast<size_t>(size);
     const Linear* here = canvas.pixels.data() + static_cast<size_t>(y) * static_cast<size_t>(size);
-    const Linear* below = canvas.pixels.data() + static_cast<size_t>(std::min(size - 1, y + 1)) * static_cast<size_t>(size);
+    const Linear* below =
+        canvas.pixels.data() + static_cast<size_t>(std::min(size - 1, y + 1)) * static_cast<size_t>(size);
     for (int x = 0; x < size; ++x)
-      for (size_t c = 0; c < 3; ++c) column[static_cast<size_t>(x)][c] = 0.2f * above[x][c] + 0.6f * here[x][c] + 0.2f * below[x][c];
+      for (size_t c = 0; c < 3; ++c)
+        column[static_cast<size_t>(x)][c] = 0.2f * above[x][c] + 0.6f * here[x][c] + 0.2f * below[x][c];
     uint8_t* to = out.at(0, y);
     for (int x = 0; x < size; ++x) {
       const Linear &l = column[static_cast<size_t>(std::max(0, x - 1))], &m = column[static_cast<size_t>(x)],
                    &r = column[static_cast<size_t>(std::min(size - 1, x + 1))];
       // Two bytes of one draw make a triangular number for each channel; a fourth pair is common to all.
       const uint64_t bits = rng.next();
-      const auto triangle = [&](int k) { return (static_cast<float>(bits >> (16 * k) & 255) + static_cast<float>(bits >> (16 * k + 8) & 255) - 255.0f) / 104.0f; };
+      const auto triangle = [&](int k) {
+        return (static_cast<float>(bits >> (16 * k) & 255) + static_cast<float>(bits >> (16 * k + 8) & 255) - 255.0f) /
+               104.0f;
+      };
       const float common = triangle(3);
       for (size_t c = 0; c < 3; ++c) {
         const float light = encode(0.2f * l[c] + 0.6f * m[c] + 0.2f * r[c]);
@@ -530,16 +582,22 @@ struct Cell {
 Cell cell_of(const PhantomOptions& options, int64_t index) {
   const auto& conditions = options.conditions.empty() ? condition_names() : options.conditions;
   const int64_t n = static_cast<int64_t>(conditions.size()), c = index % n, k = index / n;
-  return {conditions[static_cast<size_t>(c)], static_cast<size_t>((k + c) % 6), static_cast<int>((k / 6 + k + c) % 3), k};
+  return {conditions[static_cast<size_t>(c)], static_cast<size_t>((k + c) % 6), static_cast<int>((k / 6 + k + c) % 3),
+          k};
 }
 
-constexpr std::array<std::pair<double, double>, 6> kItaOfTone = {{{56, 67}, {42, 54}, {29, 40}, {11, 27}, {-29, 9}, {-60, -31}}};
+constexpr std::array<std::pair<double, double>, 6> kItaOfTone = {
+    {{56, 66}, {42, 54}, {29, 40}, {11, 27}, {-29, 9}, {-60, -31}}};
 
 const char* split_of(const Cell& cell) {
   // 14, 3 and 3 of every twenty of a condition.
   switch (cell.turn % 20) {
-    case 3: case 9: case 16: return "validation";
-    case 6: case 13: case 19: return "test";
+    case 3:
+    case 9:
+    case 16: return "validation";
+    case 6:
+    case 13:
+    case 19: return "test";
     default: return "train";
   }
 }
@@ -555,19 +613,21 @@ void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
 }  // namespace
 
 const std::vector<std::string>& condition_names() {
-  static const std::vector<std::string> names = {"actinic_keratosis", "basal_cell_carcinoma", "melanoma",
-                                                 "nevus",             "seborrheic_keratosis", "squamous_cell_carcinoma"};
+  static const std::vector<std::string> names = {"actinic_keratosis",    "basal_cell_carcinoma",   "melanoma", "nevus",
+                                                 "seborrheic_keratosis", "squamous_cell_carcinoma"};
   return names;
 }
 
 void PhantomOptions::validate() const {
   if (count < 1 || count > 10'000'000) throw UsageError("count: {} is not from 1 to 10000000", count);
   if (size_px < 32 || size_px > 2048) throw UsageError("size_px: {} is not from 32 to 2048", size_px);
-  for (const auto& [name, value] : {std::pair{"hair", hair}, {"ruler", ruler}, {"ink", ink}, {"dark_corners", dark_corners}})
+  for (const auto& [name, value] :
+       {std::pair{"hair", hair}, {"ruler", ruler}, {"ink", ink}, {"dark_corners", dark_corners}})
     if (!(value >= 0 && value <= 1)) throw UsageError("{}: {} is not a probability from 0 to 1", name, value);
   for (const std::string& condition : conditions)
     if (std::find(condition_names().begin(), condition_names().end(), condition) == condition_names().end())
-      throw UsageError("conditions: \"{}\" is not one that phantoms show{}", condition, did_you_mean(condition, condition_names()));
+      throw UsageError("conditions: \"{}\" is not one that phantoms show{}", condition,
+                       did_you_mean(condition, condition_names()));
 }
 
 Phantom make_phantom(const PhantomOptions& options, int64_t index) {
@@ -575,7 +635,8 @@ Phantom make_phantom(const PhantomOptions& options, int64_t index) {
   if (index < 0) throw UsageError("make_phantom: the index {} is below 0", index);
   const uint64_t seed = mix_seed(options.seed, static_cast<uint64_t>(index));
   const Cell cell = cell_of(options, index);
-  const Kind kind = static_cast<Kind>(std::find(condition_names().begin(), condition_names().end(), cell.condition) - condition_names().begin());
+  const Kind kind = static_cast<Kind>(std::find(condition_names().begin(), condition_names().end(), cell.condition) -
+                                      condition_names().begin());
   const int size = static_cast<int>(options.size_px);
 
   Rng plan(mix_seed(seed, kPlan));
@@ -584,7 +645,7 @@ Phantom make_phantom(const PhantomOptions& options, int64_t index) {
   truth.condition = cell.condition;
   const auto [low, high] = kItaOfTone[cell.tone];
   const double ita = plan.uniform(low, high);
-  truth.blood_fraction = std::exp(plan.uniform(std::log(0.006), std::log(cell.tone == 0 ? 0.015 : 0.03)));
+  truth.blood_fraction = std::exp(plan.uniform(std::log(0.008), std::log(cell.tone == 0 ? 0.018 : 0.04)));
   truth.melanosome_fraction = melanosome_fraction_for_ita(ita, truth.blood_fraction);
   truth.skin = skin_colour(truth.melanosome_fraction, truth.blood_fraction);
   truth.hair = plan.chance(options.hair);
@@ -606,7 +667,8 @@ Phantom make_phantom(const PhantomOptions& options, int64_t index) {
   if (truth.dark_corners) add_dark_corners(canvas, seed);
   phantom.rgb = photograph(canvas, seed);
   if (!truth.dark_corners)
-    for (const Label& label : labels) image::draw_text(phantom.rgb, label.x, label.y, std::to_string(label.number), {25, 25, 25});
+    for (const Label& label : labels)
+      image::draw_text(phantom.rgb, label.x, label.y, std::to_string(label.number), {25, 25, 25});
 
   truth.lesion = image::Mask(size, size, 1);
   for (size_t i = 0; i < form.cover.values.size(); ++i)
@@ -658,8 +720,13 @@ void write_phantoms(const PhantomOptions& options) {
                        {{"made_by", "dermgan phantom " + version()},
                         {"image_manipulation", "synthetic"},
                         {"phantom",
-                         {{"count", options.count}, {"size_px", options.size_px}, {"seed", options.seed}, {"hair", options.hair},
-                          {"ruler", options.ruler}, {"ink", options.ink}, {"dark_corners", options.dark_corners}}}});
+                         {{"count", options.count},
+                          {"size_px", options.size_px},
+                          {"seed", options.seed},
+                          {"hair", options.hair},
+                          {"ruler", options.ruler},
+                          {"ink", options.ink},
+                          {"dark_corners", options.dark_corners}}}});
   folder.commit();
 }
 

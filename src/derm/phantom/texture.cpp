@@ -26,9 +26,10 @@ void add_noise(Plane& plane, double cells, double amplitude, Rng& rng) {
       const double p = (i + 0.5) / size * cells + shift;
       const int k = static_cast<int>(p);
       const double t = p - k, u = 1 - t;
-      out[static_cast<size_t>(i)] = {std::min(k, n - 4),
-                                     {static_cast<float>(u * u * u / 6), static_cast<float>((3 * t * t * t - 6 * t * t + 4) / 6),
-                                      static_cast<float>((3 * u * u * u - 6 * u * u + 4) / 6), static_cast<float>(t * t * t / 6)}};
+      out[static_cast<size_t>(i)] = {
+          std::min(k, n - 4),
+          {static_cast<float>(u * u * u / 6), static_cast<float>((3 * t * t * t - 6 * t * t + 4) / 6),
+           static_cast<float>((3 * u * u * u - 6 * u * u + 4) / 6), static_cast<float>(t * t * t / 6)}};
     }
     return out;
   };
@@ -55,8 +56,10 @@ void add_noise(Plane& plane, double cells, double amplitude, Rng& rng) {
 
 void add_dot(Plane& plane, double x_px, double y_px, double radius_px, double height) {
   const double reach = 3 * radius_px + 1;
-  const int x0 = std::max(0, static_cast<int>(x_px - reach)), x1 = std::min(plane.size - 1, static_cast<int>(x_px + reach));
-  const int y0 = std::max(0, static_cast<int>(y_px - reach)), y1 = std::min(plane.size - 1, static_cast<int>(y_px + reach));
+  const int x0 = std::max(0, static_cast<int>(x_px - reach)),
+            x1 = std::min(plane.size - 1, static_cast<int>(x_px + reach));
+  const int y0 = std::max(0, static_cast<int>(y_px - reach)),
+            y1 = std::min(plane.size - 1, static_cast<int>(y_px + reach));
   const double factor = -0.5 / (radius_px * radius_px);
   for (int y = y0; y <= y1; ++y) {
     float* row = plane.row(y);
@@ -99,7 +102,8 @@ std::vector<Point> bezier(Point a, Point control, Point b) {
   std::vector<Point> points;
   for (int i = 0; i <= steps; ++i) {
     const double t = static_cast<double>(i) / steps, u = 1 - t;
-    points.push_back({u * u * a.x + 2 * u * t * control.x + t * t * b.x, u * u * a.y + 2 * u * t * control.y + t * t * b.y});
+    points.push_back(
+        {u * u * a.x + 2 * u * t * control.x + t * t * b.x, u * u * a.y + 2 * u * t * control.y + t * t * b.y});
   }
   return points;
 }

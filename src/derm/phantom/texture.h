@@ -19,15 +19,15 @@ struct Plane {
   float operator[](size_t i) const { return values[i]; }
 };
 
-/// Adds Gaussian noise of mean 0 and deviation `amplitude` whose grain is 1 / cells of the side: a lattice of normal numbers
-/// under a cubic B-spline. The same lattice at any size, so that an image of twice the size shows the same.
+/// Adds Gaussian noise of mean 0 and deviation `amplitude` whose grain is 1 / cells of the side: a lattice of normal
+/// numbers under a cubic B-spline. The same lattice at any size, so that an image of twice the size shows the same.
 void add_noise(Plane& plane, double cells, double amplitude, Rng& rng);
 
 /// A soft dot, exp(-r^2 / 2 radius^2) times `height`, added.
 void add_dot(Plane& plane, double x_px, double y_px, double radius_px, double height);
 
-/// A line through the points (pixels), as coverage 0 to 1 with antialiased sides; the maximum with what is there. Its width
-/// runs from `width_px` to `end_width_px`.
+/// A line through the points (pixels), as coverage 0 to 1 with antialiased sides; the maximum with what is there. Its
+/// width runs from `width_px` to `end_width_px`.
 struct Point {
   double x, y;
 };
