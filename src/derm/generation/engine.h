@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "derm/data/plan.h"
 #include "derm/data/request.h"
 #include "derm/image/image.h"
@@ -33,6 +35,9 @@ class Engine {
   std::string bundle_sha256() const;
   const std::string& recipe_name() const;
   const std::vector<std::string>& conditions() const;
+  const std::string& bundle_path() const;              ///< the bundle's own directory
+  const nlohmann::json& training_facts() const;        ///< where the model came from, as its config.json says
+  std::string compute_text() const;                    ///< "cpu, bf16, channels last, 2 threads"
 
   image::Image generate(const data::Request& request);
   /// `ready(i, image)` is called in the order of the requests, from the calling thread.

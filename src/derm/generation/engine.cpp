@@ -1,0 +1,219 @@
+#include "derm/generation/engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include <torch/torch.h>
+
+#include "derm/base/error.h"
+#include "derm/base/system.h"
+#include "derm/recipe/bundle.h"
+#include "derm/tensor/convert.h"
+#include "derm/tensor/policy.h"
+
+namespace derm::generation {
+namespace {
+
+/// A GPU is asked for this many images at a time, always: another size could choose another kernel and other bytes.
+constexpr size_t kDeviceBatch = 8;
+
+/// Makes libtorch work on the calling thread alone. Its first parallel region on a thread takes over the process-wide count, so
+/// that has to be over before the thread's own is set.
+void use_one_thread() {
+  at::get_num_threads();
+  at::set_num_threads(1);
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  recipe::LoadedGenerator model;
+  recipe::Needs needs;
+  recipe::Generator* generator = nullptr;
+  tensor::ComputePolicy policy;
+  std::string sha256, bundle;
+  int threads = 1;
+
+  image::Image alone(const data::Request& request) const {
+    return recipe::image_of_request(*generator, request, model.config.map, needs, policy);
+  }
+
+  std::vector<image::Image> padded_batch(const std::vector<data::Request>& requests, size_t start, size_t count) const {
+    const torch::NoGradGuard no_grad;
+    std::vector<at::Tensor> latents, labels, maps;
+    for (size_t i = 0; i < kDeviceBatch; ++i) {
+      const tensor::Inputs one = recipe::inputs_of(requests[start + std::min(i, count - 1)], model.config.map, needs);
+      if (one.latent.defined()) latents.push_back(one.latent);
+      if (one.label.defined()) labels.push_back(one.label);
+      if (one.map.defined()) maps.push_back(one.map);
+    }
+    tensor::Inputs all;
+    if (!latents.empty()) all.latent = at::cat(latents);
+    if (!labels.empty()) all.label = at::cat(labels);
+    if (!maps.empty()) all.map = at::cat(maps);
+    const at::Tensor made = generator->generate(recipe::on_device(all, policy)).narrow(0, 0, static_cast<int64_t>(count));
+    return tensor::images_of(made.to(at::kCPU, at::kFloat));
+  }
+
+  void on_processor(const std::vector<data::Request>& requests, const std::function<void(size_t, image::Image)>& ready) const;
+};
+
+/// Threads take the next request each; the calling thread hands the images over in order. At most a few images per thread wait.
+void Engine::Impl::on_processor(const std::vector<data::Request>& requests,
+                                const std::function<void(size_t, image::Image)>& ready) const {
+  const size_t workers = std::min(static_cast<size_t>(threads), requests.size());
+  const size_t ahead = 4 * workers;
+  std::mutex mutex;
+  std::condition_variable made, room;
+  std::vector<std::optional<image::Image>> slots(requests.size());
+  std::exception_ptr failure;
+  size_t next = 0, handed = 0;
+  bool stop = false;
+
+  const auto work = [&] {
+    use_one_thread();
+    for (;;) {
+      size_t mine;
+      {
+        std::unique_lock lock(mutex);
+        room.wait(lock, [&] { return stop || next >= requests.size() || next < handed + ahead; });
+        if (stop || next >= requests.size()) return;
+        mine = next++;
+      }
+      try {
+        image::Image image = alone(requests[mine]);
+        const std::lock_guard lock(mutex);
+        slots[mine] = std::move(image);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = std::current_exception();
+        stop = true;
+        room.notify_all();
+      }
+      made.notify_one();
+    }
+  };
+
+  struct Crew {  // joins whatever happens
+    std::vector<std::thread> threads;
+    std::function<void()> end;
+    ~Crew() {
+      end();
+      for (std::thread& t : threads) t.join();
+    }
+  };
+  const int before = at::get_num_threads();
+  {
+    Crew crew;
+    crew.end = [&] {
+      const std::lock_guard lock(mutex);
+      stop = true;
+      room.notify_all();
+    };
+    for (size_t i = 0; i < workers; ++i) crew.threads.emplace_back(work);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      std::optional<image::Image> image;
+      {
+        std::unique_lock lock(mutex);
+        // Woken now and then to see whether the user wants to stop.
+        while (!slots[i] && !failure && !interrupt_requested()) made.wait_for(lock, std::chrono::milliseconds(100));
+        if (failure) break;
+        if (!slots[i]) throw Interrupted();
+        image = std::move(slots[i]);
+        slots[i].reset();
+        handed = i + 1;
+        room.notify_all();
+      }
+      ready(i, std::move(*image));
+      throw_if_interrupted();
+    }
+  }
+  at::set_num_threads(before);  // what later threads start from
+  if (failure) std::rethrow_exception(failure);
+}
+
+Engine::Engine(const EngineOptions& options, const recipe::Catalogue& catalogue) : impl_(std::make_unique<Impl>()) {
+  if (options.threads < 0) throw UsageError("threads: {} was asked for, 0 (all) or more is accepted", options.threads);
+  tensor::ComputeOptions compute;
+  compute.device = options.device;
+  compute.precision = options.precision;
+  compute.threads = options.threads;
+  compute.validate();
+  const std::filesystem::path bundle = recipe::find_bundle(options.bundle);
+  impl_->bundle = bundle.string();
+  impl_->policy = tensor::choose_policy(compute);
+  impl_->threads = options.threads > 0 ? options.threads : usable_cpus();
+  impl_->model = recipe::load_bundle(bundle, catalogue, impl_->policy.device);
+  impl_->needs = impl_->model.recipe->needs();
+  impl_->model.players.erase("discriminator");
+  impl_->generator = &recipe::generator_of(impl_->model.players);
+  for (at::Tensor& p : impl_->generator->parameters()) p.set_requires_grad(false);
+  impl_->sha256 = recipe::bundle_sha256(bundle);
+
+  const recipe::Canary& canary = impl_->model.config.canary;
+  if (options.check_canary && !canary.request.is_null()) {
+    data::Request request;
+    try {
+      request = data::request_from_json(canary.request);
+      data::validate(request, impl_->model.config.conditions);
+    } catch (const std::exception& e) {
+      throw DataError("{}: its canary's request cannot be used: {}", bundle.string(), e.what());
+    }
+    const std::string fault = recipe::canary_fault(canary, generate(request));
+    if (!fault.empty()) {
+      throw DataError("{}: the canary's image is not what it should be: {}; the weights, this build or the processor's arithmetic "
+                      "({}) are at fault; try --precision fp32 or copy the bundle again",
+                      bundle.string(), fault, impl_->policy.text());
+    }
+  }
+}
+
+Engine::~Engine() = default;
+
+const data::Offer& Engine::offer() const { return impl_->model.config.offer; }
+int Engine::size_px() const { return static_cast<int>(impl_->model.config.size_px); }
+std::string Engine::bundle_sha256() const { return impl_->sha256; }
+const std::string& Engine::recipe_name() const { return impl_->model.config.recipe; }
+const std::vector<std::string>& Engine::conditions() const { return impl_->model.config.conditions; }
+const std::string& Engine::bundle_path() const { return impl_->bundle; }
+const nlohmann::json& Engine::training_facts() const { return impl_->model.config.training; }
+std::string Engine::compute_text() const { return impl_->policy.text(); }
+
+image::Image Engine::generate(const data::Request& request) {
+  image::Image result;
+  generate(std::vector<data::Request>{request}, [&](size_t, image::Image image) { result = std::move(image); });
+  return result;
+}
+
+void Engine::generate(const std::vector<data::Request>& requests, const std::function<void(size_t, image::Image)>& ready) {
+  for (size_t i = 0; i < requests.size(); ++i) {
+    try {
+      data::validate(requests[i], conditions());
+    } catch (const UsageError& e) {
+      if (requests.size() == 1) throw;
+      throw UsageError("request {} of {}: {}", i + 1, requests.size(), e.what());
+    }
+  }
+  if (requests.empty()) return;
+  try {
+    if (impl_->policy.device.is_cpu()) {
+      impl_->on_processor(requests, ready);
+      return;
+    }
+    for (size_t start = 0; start < requests.size(); start += kDeviceBatch) {
+      const size_t count = std::min(kDeviceBatch, requests.size() - start);
+      std::vector<image::Image> images = impl_->padded_batch(requests, start, count);
+      for (size_t i = 0; i < count; ++i) ready(start + i, std::move(images[i]));
+      throw_if_interrupted();
+    }
+  } catch (const c10::Error& e) {
+    throw std::runtime_error(std::string("generation: ") + e.what_without_backtrace());
+  }
+}
+
+}  // namespace derm::generation
