@@ -1,5 +1,6 @@
 #pragma once
 // Does a model do what it is asked? Requested against achieved, measured by the same means that `prepare` uses.
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -19,7 +20,23 @@ struct ControlSample {
   double region_iou = 0;       ///< asked region against the lesion that the finder sees
   double found_quality = 0;
   double area_asked = 0, area_found = 0;  ///< shares of the image
-  double centre_error = 0;     ///< distance of the centres over the image's side
+  double centre_error = 0;     ///< distance of the centres over the image's side; NaN where the finder saw nothing
+  double lesion_contrast = 0;  ///< CIEDE2000 between the asked region's median colour and the measured skin
+};
+
+/// Measures one image against the request that it was made for.
+ControlSample measure_sample(const data::Request& request, const image::Image& image);
+
+/// Percentile bootstrap over the images, 95 %.
+struct Interval {
+  double low = 0, high = 0;
+};
+
+/// Figures of a part of the samples.
+struct ControlGroup {
+  std::string name;
+  size_t count = 0;
+  double skin_error_median = 0, ita_error_median = 0, region_iou_median = 0;
 };
 
 struct ControlResult {
@@ -28,16 +45,28 @@ struct ControlResult {
   double ita_rank_correlation = 0;    ///< Spearman, asked against measured
   double ita_error_median = 0;        ///< degrees, absolute
   double region_iou_median = 0, area_rank_correlation = 0, centre_error_median = 0;
-  nlohmann::json to_json() const;
+
+  Interval skin_error_interval, ita_rank_interval, region_iou_interval, area_rank_interval;
+  size_t nothing_found = 0;           ///< images in which the finder saw no lesion; they count as IoU 0
+  std::vector<ControlGroup> by_condition, by_tone;  ///< tone: of the asked colour
+  uint64_t seed = 0;
+  std::string recipe, bundle_sha256, compute;
+
+  nlohmann::json to_json() const;  ///< figures and how they were measured; without the samples
+  std::string to_csv() const;      ///< a row a sample
 };
 
 double spearman(const std::vector<double>& a, const std::vector<double>& b);  ///< mean ranks for ties; NaN below 3
+
+/// The figures of samples that are measured already.
+ControlResult summarise(std::vector<ControlSample> samples, uint64_t seed);
 
 /// `count` novel requests (balanced over condition, tone and size, within what the model has seen), generated and measured.
 ControlResult measure_control(generation::Engine& engine, size_t count, uint64_t seed);
 
 /// measure_control and four sweeps (condition, size, place, skin colour), written to `out` as report.html, control.json,
 /// control.csv and the sweeps' pictures. `extra_run` (may be empty) is a run directory whose loss curves and samples join in.
+/// @throws UsageError if `out` is there already and not empty
 void write_control_report(generation::Engine& engine, size_t count, uint64_t seed, const std::filesystem::path& out,
                           const std::filesystem::path& extra_run = {});
 
