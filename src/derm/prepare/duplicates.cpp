@@ -15,6 +15,7 @@ namespace derm::prepare {
 namespace {
 
 constexpr int kColumns = 17, kRows = 16;
+constexpr float kStep = 1;  ///< grey levels: on even skin the mere sign would be that of the JPEG's noise
 constexpr int kSide = 64;  ///< what candidates are compared at
 
 /// Grey means over a raster of `columns` x `rows` cells, in floats: rounding would make ties, and ties flip.
@@ -64,7 +65,7 @@ bool same_picture(const std::vector<float>& a, const std::vector<float>& b) {
   }
   // Almost even pictures have no shape to compare: then they must agree in brightness.
   if (aa / n < 1 || bb / n < 1) return aa / n < 1 && bb / n < 1 && std::abs(mean_a - mean_b) < 2;
-  return ab > 0.97 * std::sqrt(aa * bb);
+  return ab > 0.98 * std::sqrt(aa * bb);
 }
 
 struct Joined {
@@ -90,7 +91,7 @@ ImageHash difference_hash(const image::Image& rgb) {
     for (int x = 0; x + 1 < kColumns; ++x) {
       const int bit = y * (kColumns - 1) + x;
       const size_t at = static_cast<size_t>(y) * kColumns + x;
-      if (cells[at + 1] > cells[at]) hash[bit / 64] |= uint64_t{1} << (bit % 64);
+      if (cells[at + 1] > cells[at] + kStep) hash[bit / 64] |= uint64_t{1} << (bit % 64);
     }
   }
   return hash;

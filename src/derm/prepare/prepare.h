@@ -23,7 +23,8 @@ struct PrepareOptions {
   double min_quality = 0.35;       ///< found regions below it are left out of training
   std::string crop = "centre";     ///< centre (square of the short side), lesion (square round the lesion), stretch
   double train = 0.70, validation = 0.15;  ///< the rest is test
-  int near_duplicate_bits = 6;     ///< images whose 256-bit difference hashes differ by at most this count as near duplicates
+  int near_duplicate_bits = 20;    ///< of 256: hashes that differ by at most this are compared pixel by pixel. A JPEG of quality 70
+                                   ///< differs from its source by up to 15 (99 of 100), pictures of two lesions by 35 and more
   std::vector<std::string> conditions;  ///< keep only these; empty: all
   int threads = 0;
   void validate() const;

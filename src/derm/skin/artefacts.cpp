@@ -21,6 +21,7 @@ void unite(Mask& into, const Mask& other) {
 }
 
 Mask grown(const Mask& mask, double radius) {
+  if (image::mask_area(mask) == 0) return mask;
   const auto away = rough_distance(mask.pixels, mask.width, mask.height);
   Mask result = mask;
   for (size_t i = 0; i < away.size(); ++i) result.pixels[i] = away[i] <= radius ? 255 : 0;
@@ -193,14 +194,18 @@ bool touches_edge(const image::Component& c, int w, int h) {
 Mask faint_strokes(const Planes& p, const image::Lab& skin, const Mask& border) {
   const int w = p.width, h = p.height;
   const double side = std::max(w, h);
-  const int reach = static_cast<int>(std::lround(0.06 * side));
-  const auto soft_l = box_blur(p.L, w, h, reach), soft_b = box_blur(p.b, w, h, reach);
+  // A line must lie below both its sides: the rim of a lesion lies below one.
   const auto fine_l = box_blur(p.L, w, h, 1), fine_b = box_blur(p.b, w, h, 1);
+  std::vector<uint8_t> light(p.size()), yellow(p.size());
+  for (size_t i = 0; i < p.size(); ++i) {
+    light[i] = static_cast<uint8_t>(std::clamp(2.5f * fine_l[i], 0.0f, 255.0f));
+    yellow[i] = static_cast<uint8_t>(std::clamp(4 * (fine_b[i] + 20), 0.0f, 255.0f));
+  }
+  const int r = std::max(2, static_cast<int>(std::lround(side * 8 / 256)));
+  const auto less_light = hat(light, w, h, r, true), less_yellow = hat(yellow, w, h, r, true);
   Mask bluer = mask_like(p);
   for (size_t i = 0; i < p.size(); ++i) {
-    if (border.pixels[i] == 0 && fine_b[i] - soft_b[i] < -3.5f && fine_l[i] - soft_l[i] < -1.5f && fine_b[i] < 0.6 * skin.b) {
-      bluer.pixels[i] = 255;
-    }
+    if (border.pixels[i] == 0 && less_yellow[i] > 16 && less_light[i] > 5 && fine_b[i] < 0.6 * skin.b) bluer.pixels[i] = 255;
   }
   const auto parts = image::connected_components(bluer);
   // Thickness: a stroke has no point far from its outside.

@@ -260,19 +260,25 @@ const std::array<const char*, kFeatures>& feature_names() {
   return names;
 }
 
-double expected_overlap(const Features& f) {
+namespace {
+
+double weighted_sum(const Features& f) {
   // Least squares of the overlap with the outlines of ISIC 2017 (CC0) over the candidates of 773 of its images.
   static constexpr Features kWeights = {-0.2400, 0.1787,  0.0317,  0.0272,  0.0247, -0.0127, -0.0249, 1.0175,
                                         -0.0269, -0.3636, -0.1096, 0.0131, 0.1972, -0.1096, -0.1427, -0.2784};
   double sum = 0;
   for (int i = 0; i < kFeatures; ++i) sum += kWeights[i] * f[i];
-  return std::clamp(sum, 0.0, 1.0);
+  return sum;
 }
+
+}  // namespace
+
+double expected_overlap(const Features& f) { return std::clamp(weighted_sum(f), 0.0, 1.0); }
 
 double preference(const Features& f) {
   // Clinical photographs show more skin, and shading that runs off the picture: round, free and not too large goes first.
   const double area = std::exp(f[4]);
-  return expected_overlap(f) - 0.3 * f[6] + 0.5 * f[7] - 0.3 * std::max(0.0, area - 0.35);
+  return weighted_sum(f) - 0.3 * f[6] + 0.5 * f[7] - 0.3 * std::max(0.0, area - 0.35) + 0.05 * f[12];
 }
 
 std::vector<Candidate> lesion_candidates(const image::Image& rgb, const Artefacts& artefacts) {
@@ -288,8 +294,8 @@ std::vector<Candidate> lesion_candidates(const image::Image& rgb, const Artefact
   for (const int order : {1, 2}) {
     const SkinModel skin = fit_skin(scene, order, order == 1 ? 0.95 : 0.8);
     const auto plain = distance_map(scene, skin, Distance::plain);
-    for (const Distance kind : {Distance::plain, Distance::whitened, Distance::red}) {
-      const auto distance = kind == Distance::plain ? plain : distance_map(scene, skin, kind);
+    for (const Distance kind : {Distance::whitened, Distance::red}) {
+      const auto distance = distance_map(scene, skin, kind);
       // A mild pull to the centre before thresholding.
       std::vector<float> pulled(n), values;
       double total = 0;
