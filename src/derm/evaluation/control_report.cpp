@@ -83,7 +83,18 @@ Sweeps make_sweeps(generation::Engine& engine, uint64_t seed) {
   s.condition = make_sheet(engine, wish, {{"seed", seeds}, by_condition}, "");
   s.size = make_sheet(engine, wish, {by_condition, {"size", spread(low, high, 6)}}, "");
 
+  // Where a lesion hardly differs from its skin the finder would tell its own limits, not where the lesion is.
+  const auto contrast = [&](size_t c) {
+    double sum = 0;
+    for (size_t r = 0; r < s.condition.plan.rows.size(); ++r) sum += s.condition.at(r, c).lesion_contrast;
+    return sum;
+  };
+  size_t clearest = 0;
+  for (size_t c = 1; c < conditions.size(); ++c) {
+    if (contrast(c) > contrast(clearest)) clearest = c;
+  }
   data::Wish placed = wish;
+  placed.condition = conditions[clearest];
   const double size = std::clamp(0.25, std::min(low, 0.6), high);
   placed.size = number_text(std::round(size * 1000) / 1000);
   const double edge = std::min(0.5, size / 2 + 0.06);
@@ -236,7 +247,8 @@ void add_size(report::Page& page, const Sheet& sheet) {
 
 void add_place(report::Page& page, const Sheet& sheet) {
   page.heading("Place");
-  page.paragraph(fmt::format("The centre of the region moves over the image; condition {}, everything else stays.", sheet.samples.front().request.condition()));
+  page.paragraph(fmt::format("The centre of the region moves over the image; all else stays. Shown with {}, whose lesions "
+                             "stand out most, so that the finder can tell where they are.", sheet.samples.front().request.condition()));
   page.figure(sheet.picture, "x across, y down.", "Nine generated images, the lesion at nine places");
   page.figure(sheet.regions, "The same with the asked regions outlined.", "The same images with the asked outlines");
   std::vector<std::vector<std::string>> rows;
@@ -251,8 +263,8 @@ void add_place(report::Page& page, const Sheet& sheet) {
 
 void add_skin(report::Page& page, const Sheet& ita, const Sheet& monk, bool known) {
   page.heading("Skin colour");
-  page.paragraph(known ? "First along the training data's own range of skin tones, as ITA; then over the ten tones of the Monk scale, most of which "
-                         "lie beyond it. What the data does not cover is marked with '*': there the model extrapolates."
+  page.paragraph(known ? "First along the training data's own range of skin tones, as ITA; then over the ten tones of the Monk scale, part of "
+                         "which lies beyond it. What the data does not cover is marked with '*': there the model extrapolates."
                        : "First along a range of ITA, then over the ten tones of the Monk scale. The model's range is unknown, so all is marked with '*'.");
   page.figure(ita.picture, "Skin tone asked as ITA, in degrees (a colour, not a Fitzpatrick type).", "Generated images from dark to light skin");
   page.figure(monk.picture, "Monk Skin Tone 1 to 10 (Ellis Monk, CC BY 4.0). * beyond the training data.", "Generated images over the ten Monk skin tones");
@@ -358,7 +370,7 @@ void add_run(report::Page& page, const fs::path& run) {
 
 void add_limits(report::Page& page, const ControlResult& c) {
   page.heading("Limits");
-  page.note("Research software; not a medical device. The images are synthetic and marked so in the file; they show nobody.");
+  page.note("Research software; not a medical device. The images are synthetic and marked so in the file.");
   page.list({
       "Place and size are measured by a finder that works by colour difference. Where a lesion is as light as its skin it sees little, and what it gets wrong counts against the model here.",
       "Skin colour is measured by the means that measured the training data, so a fault that they share would not show.",
