@@ -21,6 +21,20 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
+/// Its image tells how many threads libtorch would have used: grey value 10 a thread.
+class ThreadSpyNet : public recipe::Generator {
+ public:
+  at::Tensor generate(const tensor::Inputs& inputs) override {
+    return torch::full({inputs.map.size(0), 3, 64, 64}, at::get_num_threads() * 10 / 127.5 - 1);
+  }
+};
+class ThreadSpy : public recipe::Painter {
+ public:
+  recipe::Players make_players(const recipe::ImageSpec&, at::Generator&) const override {
+    return {{"generator", std::make_shared<ThreadSpyNet>()}};
+  }
+};
+
 class EngineTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -82,6 +96,19 @@ TEST_F(EngineTest, GivesTheSameBytesWhateverTheBatchAndTheThreads) {
         EXPECT_EQ(all(engine, requests), expected) << name << " with " << threads << " threads, " << precision;
       }
     }
+  }
+}
+
+TEST_F(EngineTest, ComputesEveryImageOnOneThread) {
+  recipe::Catalogue catalogue;
+  catalogue.add("spy", "", [] { return std::make_unique<ThreadSpy>(); });
+  ThreadSpy spy;
+  recipe::write_untrained_bundle(root_ / "spy", spy, "spy", 64, recipe::stand_in_offer());
+  EngineOptions options = on_cpu(root_ / "spy", 3);
+  options.check_canary = false;  // it was written on all threads
+  Engine engine(options, catalogue);
+  for (int round = 0; round < 2; ++round) {
+    for (const image::Image& image : all(engine, data::balanced_requests(9, {}, engine.offer(), 1))) EXPECT_EQ(*image.at(0, 0), 10);
   }
 }
 
