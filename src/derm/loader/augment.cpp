@@ -36,11 +36,12 @@ std::vector<Tap> taps_of(int size, double start, double side, bool reversed) {
   return taps;
 }
 
-/// The whole geometry: output (row, column) reads source rows and columns through two lists of taps; where the turn is odd,
-/// output rows run along source columns.
+/// The whole geometry: output (row, column) reads source rows and columns through two lists of taps; where the turn is
+/// odd, output rows run along source columns.
 struct Sampling {
   bool swapped = false;
-  std::vector<Tap> along_x, along_y;  ///< source column and source row taps, indexed by output column and row (or swapped)
+  std::vector<Tap> along_x,
+      along_y;  ///< source column and source row taps, indexed by output column and row (or swapped)
 
   Sampling(int size, const Augmentation& a) {
     // One counter-clockwise turn: output (x, y) comes from (size - 1 - y, x). A further half turn reverses both axes.
@@ -103,8 +104,9 @@ double kept_share(const data::Request& request, const Augmentation& a) {
 image::Mask transformed_mask(const image::Mask& mask, const Augmentation& a) {
   const int size = mask.width;
   if (mask.empty() || mask.height != size || mask.channels != 1)
-    throw UsageError("augmentation: a mask of {} x {} pixels and {} channel(s); a square one with one channel is needed", mask.width,
-                     mask.height, mask.channels);
+    throw UsageError(
+        "augmentation: a mask of {} x {} pixels and {} channel(s); a square one with one channel is needed", mask.width,
+        mask.height, mask.channels);
   const Sampling s(size, a);
   image::Mask out(size, size, 1);
   for (int y = 0; y < size; ++y) {
@@ -114,8 +116,10 @@ image::Mask transformed_mask(const image::Mask& mask, const Augmentation& a) {
       const Tap& ty = s.along_y[static_cast<size_t>(s.swapped ? x : y)];
       const uint8_t* upper = mask.at(0, ty.first);
       const uint8_t* lower = mask.at(0, ty.second);
-      const float u = static_cast<float>(upper[tx.first]) + tx.weight * static_cast<float>(upper[tx.second] - upper[tx.first]);
-      const float l = static_cast<float>(lower[tx.first]) + tx.weight * static_cast<float>(lower[tx.second] - lower[tx.first]);
+      const float u =
+          static_cast<float>(upper[tx.first]) + tx.weight * static_cast<float>(upper[tx.second] - upper[tx.first]);
+      const float l =
+          static_cast<float>(lower[tx.first]) + tx.weight * static_cast<float>(lower[tx.second] - lower[tx.first]);
       to[x] = static_cast<uint8_t>(u + ty.weight * (l - u) + 0.5f);
     }
   }
@@ -147,8 +151,8 @@ data::Request transformed(const data::Request& request, const Augmentation& a) {
 void write_picture(const image::Image& picture, const Augmentation& a, float* planes) {
   const int size = picture.width;
   if (picture.empty() || picture.height != size || picture.channels != 3)
-    throw UsageError("augmentation: a picture of {} x {} pixels and {} channel(s); a square one with three is needed", picture.width,
-                     picture.height, picture.channels);
+    throw UsageError("augmentation: a picture of {} x {} pixels and {} channel(s); a square one with three is needed",
+                     picture.width, picture.height, picture.channels);
   const Sampling s(size, a);
   const size_t plane = static_cast<size_t>(size) * static_cast<size_t>(size);
   std::optional<ColourShift> shift;

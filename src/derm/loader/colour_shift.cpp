@@ -10,7 +10,8 @@ const std::vector<image::Lab>& node_colours() {
   static const std::vector<image::Lab> nodes = [] {
     constexpr int n = ColourShift::kNodes;
     std::array<double, static_cast<size_t>(n)> linear{};
-    for (int i = 0; i < n; ++i) linear[static_cast<size_t>(i)] = image::srgb_to_linear(static_cast<double>(i) / (n - 1));
+    for (int i = 0; i < n; ++i)
+      linear[static_cast<size_t>(i)] = image::srgb_to_linear(static_cast<double>(i) / (n - 1));
     std::vector<image::Lab> out;
     for (const double r : linear)
       for (const double g : linear)
@@ -23,9 +24,7 @@ const std::vector<image::Lab>& node_colours() {
 double f_inverse(double f) { return f > 6.0 / 29 ? f * f * f : 3 * 36.0 / 841 * (f - 4.0 / 29); }
 
 /// Not clipped: the table must stay smooth up to the edge of the gamut, and is clipped when read.
-double encoded(double v) {
-  return 255 * (v <= 0.0031308 ? 12.92 * v : 1.055 * std::pow(v, 1 / 2.4) - 0.055);
-}
+double encoded(double v) { return 255 * (v <= 0.0031308 ? 12.92 * v : 1.055 * std::pow(v, 1 / 2.4) - 0.055); }
 
 }  // namespace
 

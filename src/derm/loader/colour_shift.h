@@ -7,8 +7,9 @@
 
 namespace derm::loader {
 
-/// sRGB -> Lab -> + shift -> sRGB as a table over the sRGB cube, read by trilinear interpolation. Building one takes a fraction
-/// of a millisecond, a pixel some ten nanoseconds. Within a quarter of a step of 8 bit on skin, two in the darkest colours.
+/// sRGB -> Lab -> + shift -> sRGB as a table over the sRGB cube, read by trilinear interpolation. Building one takes a
+/// fraction of a millisecond, a pixel some ten nanoseconds. Within a quarter of a step of 8 bit on skin, two in the
+/// darkest colours.
 class ColourShift {
  public:
   static constexpr int kNodes = 17;  ///< a side of the table

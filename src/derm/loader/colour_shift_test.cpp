@@ -25,7 +25,8 @@ double worst_error(const image::Lab& shift, int low, int high) {
     const image::Rgb exact = image::rgb_of(lab);
     float rgb[3] = {static_cast<float>(c.r), static_cast<float>(c.g), static_cast<float>(c.b)};
     table.apply(rgb);
-    worst = std::max({worst, std::abs(double{rgb[0]} - exact.r), std::abs(double{rgb[1]} - exact.g), std::abs(double{rgb[2]} - exact.b)});
+    worst = std::max({worst, std::abs(double{rgb[0]} - exact.r), std::abs(double{rgb[1]} - exact.g),
+                      std::abs(double{rgb[2]} - exact.b)});
   }
   return worst;
 }

@@ -42,7 +42,8 @@ struct Row {
 int64_t label_of(const std::string& condition, const std::vector<std::string>& conditions, const std::string& where) {
   const auto found = std::find(conditions.begin(), conditions.end(), condition);
   if (found == conditions.end())
-    throw DataError("{}: its condition \"{}\" is not one the map knows{}", where, condition, did_you_mean(condition, conditions));
+    throw DataError("{}: its condition \"{}\" is not one the map knows{}", where, condition,
+                    did_you_mean(condition, conditions));
   return found - conditions.begin();
 }
 
@@ -50,14 +51,14 @@ Row read_row(const data::DataSet& data, size_t index, const data::MapSpec& map, 
   const data::Record& record = data.records().at(index);
   const image::Image read = image::to_rgb(image::read_image(data.path_of(record.file_name)));
   if (read.width != read.height)
-    throw DataError("{}: {} x {} pixels, but training needs square images; `dermgan prepare` makes them", record.file_name, read.width,
-                    read.height);
+    throw DataError("{}: {} x {} pixels, but training needs square images; `dermgan prepare` makes them",
+                    record.file_name, read.width, read.height);
   image::Mask mask;
   if (!record.mask_file_name.empty()) {
     mask = image::read_mask(data.path_of(record.mask_file_name));
     if (mask.width != read.width || mask.height != read.height)
-      throw DataError("{}: its mask {} is {} x {} pixels, the image {} x {}; both must have the same size", record.file_name,
-                      record.mask_file_name, mask.width, mask.height, read.width, read.height);
+      throw DataError("{}: its mask {} is {} x {} pixels, the image {} x {}; both must have the same size",
+                      record.file_name, record.mask_file_name, mask.width, mask.height, read.width, read.height);
   }
   Row row;
   row.request = data::request_of(record, mask, read.width, shape);
@@ -65,14 +66,16 @@ Row read_row(const data::DataSet& data, size_t index, const data::MapSpec& map, 
   const int size = map.size_px;
   for (data::Region& region : row.request.regions) {
     if (region.shape == data::Shape::mask && region.mask.width != size)
-      region.mask = image::resize(region.mask, size, size, region.mask.width > size ? image::Filter::box : image::Filter::bilinear);
+      region.mask = image::resize(region.mask, size, size,
+                                  region.mask.width > size ? image::Filter::box : image::Filter::bilinear);
   }
   row.picture = read.width == size ? read : image::resize(read, size, size, image::Filter::lanczos);
   return row;
 }
 
 /// Coverage of the union of the regions, as encode_map draws it.
-void write_region(const data::Request& request, const data::MapSpec& map, const std::vector<float>& encoded, float* to) {
+void write_region(const data::Request& request, const data::MapSpec& map, const std::vector<float>& encoded,
+                  float* to) {
   const size_t plane = static_cast<size_t>(map.size_px) * static_cast<size_t>(map.size_px);
   if (map.encoding == data::Encoding::planes) {
     std::memcpy(to, encoded.data() + map.conditions.size() * plane, plane * sizeof(float));
@@ -100,12 +103,14 @@ tensor::Batch new_batch(int64_t n, const data::MapSpec& map) {
   return batch;
 }
 
-void write_sample(tensor::Batch& batch, int64_t at, const Row& row, size_t index, const Augmentation& a, const data::MapSpec& map) {
+void write_sample(tensor::Batch& batch, int64_t at, const Row& row, size_t index, const Augmentation& a,
+                  const data::MapSpec& map) {
   const int64_t plane = int64_t{map.size_px} * map.size_px;
   write_picture(row.picture, a, batch.image.data_ptr<float>() + at * 3 * plane);
   const data::Request request = transformed(row.request, a);
   const std::vector<float> encoded = data::encode_map(request, map);
-  std::memcpy(batch.inputs.map.data_ptr<float>() + at * map.channels() * plane, encoded.data(), encoded.size() * sizeof(float));
+  std::memcpy(batch.inputs.map.data_ptr<float>() + at * map.channels() * plane, encoded.data(),
+              encoded.size() * sizeof(float));
   write_region(request, map, encoded, batch.region.data_ptr<float>() + at * plane);
   batch.inputs.label.data_ptr<int64_t>()[at] = row.label;
   batch.rows[static_cast<size_t>(at)] = static_cast<int64_t>(index);
@@ -258,7 +263,8 @@ Loader::Loader(const data::DataSet& data, std::vector<size_t> rows, const Loader
   if (options.batch < 1) throw UsageError("loader: batch is {}, which must be at least 1", options.batch);
   if (options.prefetch < 1) throw UsageError("loader: prefetch is {}, which must be at least 1", options.prefetch);
   LoaderOptions resolved = options;
-  if (resolved.threads < 0) throw UsageError("loader: threads is {}, which must be at least 0 (all there are)", options.threads);
+  if (resolved.threads < 0)
+    throw UsageError("loader: threads is {}, which must be at least 0 (all there are)", options.threads);
   if (resolved.threads == 0) resolved.threads = usable_cpus();
   impl_ = std::make_unique<Impl>(data, std::move(rows), resolved);
 }
@@ -298,7 +304,8 @@ double Loader::waited_s() const {
   return impl_->waited;
 }
 
-tensor::Batch read_rows(const data::DataSet& data, const std::vector<size_t>& rows, const data::MapSpec& map, data::Shape shape) {
+tensor::Batch read_rows(const data::DataSet& data, const std::vector<size_t>& rows, const data::MapSpec& map,
+                        data::Shape shape) {
   check(map);
   for (const size_t row : rows)
     if (row >= data.records().size())
@@ -322,7 +329,8 @@ tensor::Inputs inputs_of(const std::vector<data::Request>& requests, const data:
     const std::vector<float> encoded = data::encode_map(requests[i], map);  // refuses unknown conditions
     std::memcpy(to + i * encoded.size(), encoded.data(), encoded.size() * sizeof(float));
     const auto& conditions = map.conditions;
-    inputs.label.data_ptr<int64_t>()[i] = std::find(conditions.begin(), conditions.end(), requests[i].condition()) - conditions.begin();
+    inputs.label.data_ptr<int64_t>()[i] =
+        std::find(conditions.begin(), conditions.end(), requests[i].condition()) - conditions.begin();
   }
   return inputs;
 }

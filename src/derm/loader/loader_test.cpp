@@ -45,7 +45,7 @@ class LoaderTest : public testing::Test {
       for (int y = 0; y < size; ++y)
         for (int x = 0; x < size; ++x) {
           const double u = (x + 0.5) / size - start, v = (y + 0.5) / size - start;
-          const bool upright = u > 0 && u < 0.1 && v > 0 && v < 0.35, foot = u > 0 && u < 0.2 && v > 0.25 && v < 0.35;
+          const bool upright = u > 0 && u < 0.1 && v > 0 && v<0.35, foot = u> 0 && u < 0.2 && v > 0.25 && v < 0.35;
           const bool inside = upright || foot;
           const image::Rgb colour = inside && !flat ? kLesion : kSkin;
           picture.at(x, y)[0] = colour.r, picture.at(x, y)[1] = colour.g, picture.at(x, y)[2] = colour.b;
@@ -97,8 +97,8 @@ class LoaderTest : public testing::Test {
 };
 
 bool same(const tensor::Batch& a, const tensor::Batch& b) {
-  return torch::equal(a.image, b.image) && torch::equal(a.region, b.region) && torch::equal(a.inputs.map, b.inputs.map) &&
-         torch::equal(a.inputs.label, b.inputs.label) && a.rows == b.rows;
+  return torch::equal(a.image, b.image) && torch::equal(a.region, b.region) &&
+         torch::equal(a.inputs.map, b.inputs.map) && torch::equal(a.inputs.label, b.inputs.label) && a.rows == b.rows;
 }
 
 /// Where the picture is dark, [N, 1, H, W].
@@ -267,7 +267,8 @@ TEST_F(LoaderTest, TheSkinColourOfTheMapMovesWithTheImage) {
     const auto skin = b.inputs.map[i].narrow(0, 3, 3).select(1, 0).select(1, 0) * 50;
     const image::Lab asked{skin[0].item<double>() + 50, skin[1].item<double>(), skin[2].item<double>()};
     const auto mean = (b.image[i].flatten(1).mean(1) + 1) * 0.5;
-    const auto shown = image::lab_of_linear(image::srgb_to_linear(mean[0].item<double>()), image::srgb_to_linear(mean[1].item<double>()),
+    const auto shown = image::lab_of_linear(image::srgb_to_linear(mean[0].item<double>()),
+                                            image::srgb_to_linear(mean[1].item<double>()),
                                             image::srgb_to_linear(mean[2].item<double>()));
     worst = std::max(worst, image::ciede2000(asked, shown));
     least = std::min(least, asked.L), most = std::max(most, asked.L);

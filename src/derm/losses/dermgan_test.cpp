@@ -34,7 +34,9 @@ TEST(ConditionL1, WeighsBySoftCoverage) {
 }
 
 TEST(ConditionL1, WithoutARegionIsZero) {
-  EXPECT_EQ(condition_l1(torch::zeros({1, 3, 2, 2}), torch::ones({1, 3, 2, 2}), torch::zeros({1, 1, 2, 2})).item<double>(), 0.0);
+  EXPECT_EQ(
+      condition_l1(torch::zeros({1, 3, 2, 2}), torch::ones({1, 3, 2, 2}), torch::zeros({1, 1, 2, 2})).item<double>(),
+      0.0);
 }
 
 TEST(ConditionL1, ARegionOfAnotherShapeIsRefused) {
@@ -89,7 +91,8 @@ TEST(DermganLosses, GradientsMeetFiniteDifferences) {
 TEST(DermganLosses, HalfPrecisionIsComputedInSingle) {
   const auto a = torch::zeros({1, 3, 64, 64}).to(at::kBFloat16), b = torch::full({1, 3, 64, 64}, 0.1).to(at::kBFloat16);
   EXPECT_EQ(l1(a, b).scalar_type(), at::kFloat);
-  EXPECT_NEAR(condition_l1(a, b, torch::ones({1, 1, 64, 64}).to(at::kBFloat16)).item<double>(), b.flatten()[0].item<double>(), 1e-6);
+  EXPECT_NEAR(condition_l1(a, b, torch::ones({1, 1, 64, 64}).to(at::kBFloat16)).item<double>(),
+              b.flatten()[0].item<double>(), 1e-6);
 }
 
 }  // namespace

@@ -18,10 +18,12 @@ at::Tensor hinge_fake(const at::Tensor& logits) { return (1 + widen(logits)).rel
 
 at::Tensor r1_penalty(const at::Tensor& images, const at::Tensor& logits) {
   if (!images.requires_grad())
-    throw UsageError("r1_penalty: the images do not require grad; call requires_grad_() on them before the discriminator");
+    throw UsageError(
+        "r1_penalty: the images do not require grad; call requires_grad_() on them before the discriminator");
   // An image's logits depend on that image alone, so the gradient of the sum holds every image's own gradient.
-  const auto gradients = torch::autograd::grad({widen(logits).sum()}, {images}, {}, /*retain_graph=*/true, /*create_graph=*/true,
-                                               /*allow_unused=*/true);
+  const auto gradients =
+      torch::autograd::grad({widen(logits).sum()}, {images}, {}, /*retain_graph=*/true, /*create_graph=*/true,
+                            /*allow_unused=*/true);
   if (!gradients[0].defined()) throw UsageError("r1_penalty: the logits were not computed from these images");
   return widen(gradients[0]).square().flatten(1).sum(1).mean();
 }

@@ -20,7 +20,8 @@ image::Image picture_of(const float* planes, int width, int height, int channels
   const size_t plane = static_cast<size_t>(width) * static_cast<size_t>(height);
   for (int c = 0; c < channels; ++c) {
     const float* from = planes + static_cast<size_t>(c) * plane;
-    for (size_t i = 0; i < plane; ++i) picture.pixels[i * static_cast<size_t>(channels) + static_cast<size_t>(c)] = byte_of(from[i]);
+    for (size_t i = 0; i < plane; ++i)
+      picture.pixels[i * static_cast<size_t>(channels) + static_cast<size_t>(c)] = byte_of(from[i]);
   }
   return picture;
 }
@@ -50,7 +51,8 @@ std::vector<image::Image> images_of(const at::Tensor& batch) {
     throw UsageError("images_of: a tensor [N, 3, H, W] is needed, this one has {} dimensions{}", batch.dim(),
                      batch.dim() == 4 ? fmt::format(" and {} channels", batch.size(1)) : "");
   const at::Tensor flat = batch.detach().to(at::kCPU, at::kFloat).contiguous();
-  const int channels = static_cast<int>(flat.size(1)), height = static_cast<int>(flat.size(2)), width = static_cast<int>(flat.size(3));
+  const int channels = static_cast<int>(flat.size(1)), height = static_cast<int>(flat.size(2)),
+            width = static_cast<int>(flat.size(3));
   std::vector<image::Image> out;
   out.reserve(static_cast<size_t>(flat.size(0)));
   for (int64_t i = 0; i < flat.size(0); ++i)

@@ -20,7 +20,8 @@ TEST(TensorOf, PlanesAreRedGreenBlueFromMinusOneToOne) {
   image::Image picture(2, 1, 3);
   picture.pixels = {0, 255, 51, 102, 153, 204};
   // 51 / 127.5 - 1 = -0.6
-  EXPECT_TRUE(torch::allclose(tensor_of(picture), torch::tensor({-1.0, -0.2, 1.0, 0.2, -0.6, 0.6}).to(at::kFloat).view({3, 1, 2}), 0, 1e-6));
+  EXPECT_TRUE(torch::allclose(
+      tensor_of(picture), torch::tensor({-1.0, -0.2, 1.0, 0.2, -0.6, 0.6}).to(at::kFloat).view({3, 1, 2}), 0, 1e-6));
 }
 
 TEST(TensorOf, GreyIsRepeated) {
@@ -41,7 +42,10 @@ TEST(ImagesOf, TypeAndMemoryFormatDoNotMatter) {
 
 TEST(ImagesOf, RoundsAndClips) {
   // (v + 1) 127.5: 127.4 rounds to 127, 127.6 to 128
-  const auto t = torch::tensor({-3.0, 127.4 / 127.5 - 1, 127.6 / 127.5 - 1, 1.2, double{INFINITY}, double{NAN}}).to(at::kFloat).view({1, 1, 6}).repeat({3, 1, 1});
+  const auto t = torch::tensor({-3.0, 127.4 / 127.5 - 1, 127.6 / 127.5 - 1, 1.2, double{INFINITY}, double{NAN}})
+                     .to(at::kFloat)
+                     .view({1, 1, 6})
+                     .repeat({3, 1, 1});
   const auto picture = image_of(t);
   const int expected[6] = {0, 127, 128, 255, 255, 0};
   for (int x = 0; x < 6; ++x) EXPECT_EQ(picture.at(x, 0)[0], expected[x]) << x;

@@ -65,8 +65,10 @@ void warn_of_reference_blas() {
       if (library.find(fast) != std::string::npos) return;
     }
     if (plain)
-      log_warning("matrix products run on the reference BLAS ({}), many times slower than need be; install "
-                  "libopenblas0-openmp (apt-get install libopenblas0-openmp)", library);
+      log_warning(
+          "matrix products run on the reference BLAS ({}), many times slower than need be; install "
+          "libopenblas0-openmp (apt-get install libopenblas0-openmp)",
+          library);
   });
 }
 
@@ -89,12 +91,15 @@ at::Device device_of(const std::string& name) {
   const bool available = torch::cuda::is_available();
   if (name == "auto") return available ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
   if (!available)
-    throw UsageError("device: \"{}\" was asked for, but this machine (or this libtorch) has no CUDA device; use device=cpu "
-                     "or device=auto", name);
+    throw UsageError(
+        "device: \"{}\" was asked for, but this machine (or this libtorch) has no CUDA device; use device=cpu "
+        "or device=auto",
+        name);
   const int64_t index = name == "cuda" ? 0 : std::stoll(name.substr(5));
   const auto count = static_cast<int64_t>(torch::cuda::device_count());
   if (index >= count)
-    throw UsageError("device: \"{}\" was asked for, but there are {} CUDA devices, cuda:0 to cuda:{}", name, count, count - 1);
+    throw UsageError("device: \"{}\" was asked for, but there are {} CUDA devices, cuda:0 to cuda:{}", name, count,
+                     count - 1);
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
@@ -113,10 +118,12 @@ void ComputeOptions::bind(Options& o) {
 }
 
 void ComputeOptions::validate() const {
-  if (!is_device_name(device)) throw UsageError("device: \"{}\" is not known; it is one of auto, cpu, cuda, cuda:N", device);
+  if (!is_device_name(device))
+    throw UsageError("device: \"{}\" is not known; it is one of auto, cpu, cuda, cuda:N", device);
   if (precision != "auto" && precision != "fp32" && precision != "bf16")
     throw UsageError("precision: \"{}\" is not known; it is one of auto, fp32, bf16", precision);
-  if (threads < 0 || threads > 1024) throw UsageError("threads: {} is out of range; it is from 0 (all there are) to 1024", threads);
+  if (threads < 0 || threads > 1024)
+    throw UsageError("threads: {} is out of range; it is from 0 (all there are) to 1024", threads);
 }
 
 at::Tensor ComputePolicy::activations(const at::Tensor& t) const {
@@ -127,7 +134,8 @@ at::Tensor ComputePolicy::activations(const at::Tensor& t) const {
 
 std::string ComputePolicy::text() const {
   return fmt::format("{}, {}, {}, {} thread{}", device.str(), dtype == at::kBFloat16 ? "bf16" : "fp32",
-                     format == at::MemoryFormat::ChannelsLast ? "channels last" : "contiguous", threads, threads == 1 ? "" : "s");
+                     format == at::MemoryFormat::ChannelsLast ? "channels last" : "contiguous", threads,
+                     threads == 1 ? "" : "s");
 }
 
 bool cpu_has_bf16() {

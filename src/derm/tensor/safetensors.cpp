@@ -8,8 +8,8 @@
 #include <optional>
 #include <set>
 
-#include <nlohmann/json.hpp>
 #include <torch/torch.h>
+#include <nlohmann/json.hpp>
 
 #include "derm/base/error.h"
 #include "derm/base/files.h"
@@ -58,7 +58,8 @@ struct Entry {
   std::optional<std::vector<uint64_t>> shape, offsets;
 };
 
-/// Takes exactly the header's form and nothing else. No tree is built, so that a hostile header costs no more than its length.
+/// Takes exactly the header's form and nothing else. No tree is built, so that a hostile header costs no more than its
+/// length.
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit HeaderReader(const std::string& where) : where_(where) {}
@@ -81,7 +82,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 
   bool string(string_t& value) override {
     if (in_metadata_ && depth_ == 2) {
-      if (!metadata.emplace(field_, value).second) throw DataError("{}: '{}' is there twice in its metadata", where_, field_);
+      if (!metadata.emplace(field_, value).second)
+        throw DataError("{}: '{}' is there twice in its metadata", where_, field_);
       return true;
     }
     if (depth_ != 2 || list_ || field_ != "dtype") return unexpected("\"" + value + "\"");
@@ -109,13 +111,15 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     } else {
       field_ = value;
       if (!in_metadata_ && value != "dtype" && value != "shape" && value != "data_offsets")
-        throw DataError("{}: tensor '{}' has a field \"{}\"; dtype, shape and data_offsets are expected", where_, name_, value);
+        throw DataError("{}: tensor '{}' has a field \"{}\"; dtype, shape and data_offsets are expected", where_, name_,
+                        value);
     }
     return true;
   }
 
   bool start_array(std::size_t) override {
-    if (depth_ != 2 || list_ || in_metadata_ || (field_ != "shape" && field_ != "data_offsets")) return unexpected("a list");
+    if (depth_ != 2 || list_ || in_metadata_ || (field_ != "shape" && field_ != "data_offsets"))
+      return unexpected("a list");
     auto& target = field_ == "shape" ? entries.back().shape : entries.back().offsets;
     if (target) throw DataError("{}: tensor '{}' has its {} twice", where_, name_, field_);
     list_ = &target.emplace();
@@ -127,7 +131,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    throw DataError("{}: its header is not JSON (at byte {}); the file is damaged or not a safetensors file", where_, position);
+    throw DataError("{}: its header is not JSON (at byte {}); the file is damaged or not a safetensors file", where_,
+                    position);
   }
 
  private:
@@ -167,10 +172,12 @@ SafeTensors parse_safetensors(std::string_view bytes, const std::string& where) 
   uint64_t header_size = 0;
   std::memcpy(&header_size, bytes.data(), 8);
   if (header_size > kMaxHeader)
-    throw DataError("{}: its header would be {} bytes long, at most {} are accepted; it is damaged or not a safetensors file",
-                    where, header_size, kMaxHeader);
+    throw DataError(
+        "{}: its header would be {} bytes long, at most {} are accepted; it is damaged or not a safetensors file",
+        where, header_size, kMaxHeader);
   if (header_size > bytes.size() - 8)
-    throw DataError("{}: its header says {} bytes, but only {} follow; the file was cut short", where, header_size, bytes.size() - 8);
+    throw DataError("{}: its header says {} bytes, but only {} follow; the file was cut short", where, header_size,
+                    bytes.size() - 8);
   const std::string_view header = bytes.substr(8, header_size);
   const std::string_view data = bytes.substr(8 + header_size);
   // The JSON reader takes a zero byte for the end of its text.
@@ -189,38 +196,44 @@ SafeTensors parse_safetensors(std::string_view bytes, const std::string& where) 
   pieces.reserve(reader.entries.size());
   for (const Entry& e : reader.entries) {
     if (!e.dtype || !e.shape || !e.offsets)
-      throw DataError("{}: tensor '{}' has no {}", where, e.name, !e.dtype ? "dtype" : !e.shape ? "shape" : "data_offsets");
+      throw DataError("{}: tensor '{}' has no {}", where, e.name,
+                      !e.dtype   ? "dtype"
+                      : !e.shape ? "shape"
+                                 : "data_offsets");
     const Type* type = type_of(*e.dtype);
     if (!type)
-      throw DataError("{}: tensor '{}' has the dtype {}, which is not read; known: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL", where,
-                      e.name, *e.dtype);
+      throw DataError(
+          "{}: tensor '{}' has the dtype {}, which is not read; known: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL", where,
+          e.name, *e.dtype);
     const auto& offsets = *e.offsets;
     if (offsets.size() != 2 || offsets[0] > offsets[1])
-      throw DataError("{}: tensor '{}' has the data_offsets {}; a begin and an end are expected", where, e.name, list_text(offsets));
+      throw DataError("{}: tensor '{}' has the data_offsets {}; a begin and an end are expected", where, e.name,
+                      list_text(offsets));
     if (offsets[1] > data.size())
-      throw DataError("{}: tensor '{}' ends at byte {} of the data, but there are {}; the file was cut short", where, e.name,
-                      offsets[1], data.size());
+      throw DataError("{}: tensor '{}' ends at byte {} of the data, but there are {}; the file was cut short", where,
+                      e.name, offsets[1], data.size());
     const auto needed = bytes_of(*e.shape, type->bytes);
     if (!needed || *needed != offsets[1] - offsets[0])
-      throw DataError("{}: tensor '{}' is {} {}, which does not match its {} bytes", where, e.name, *e.dtype, list_text(*e.shape),
-                      offsets[1] - offsets[0]);
+      throw DataError("{}: tensor '{}' is {} {}, which does not match its {} bytes", where, e.name, *e.dtype,
+                      list_text(*e.shape), offsets[1] - offsets[0]);
     pieces.push_back({&e, type, offsets[0], offsets[1]});
   }
 
-  std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
-  });
+  std::sort(pieces.begin(), pieces.end(),
+            [](const Piece& a, const Piece& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   uint64_t at = 0;
   const Piece* last = nullptr;
   for (const Piece& p : pieces) {
     if (p.begin < at)
-      throw DataError("{}: tensors '{}' and '{}' overlap: one ends at byte {}, the other begins at {}", where, last->entry->name,
-                      p.entry->name, at, p.begin);
-    if (p.begin > at) throw DataError("{}: bytes {} to {} before tensor '{}' belong to no tensor", where, at, p.begin, p.entry->name);
+      throw DataError("{}: tensors '{}' and '{}' overlap: one ends at byte {}, the other begins at {}", where,
+                      last->entry->name, p.entry->name, at, p.begin);
+    if (p.begin > at)
+      throw DataError("{}: bytes {} to {} before tensor '{}' belong to no tensor", where, at, p.begin, p.entry->name);
     at = p.end;
     last = &p;
   }
-  if (at != data.size()) throw DataError("{}: {} bytes after the last tensor belong to no tensor", where, data.size() - at);
+  if (at != data.size())
+    throw DataError("{}: {} bytes after the last tensor belong to no tensor", where, data.size() - at);
 
   SafeTensors out;
   out.metadata = std::move(reader.metadata);
@@ -229,7 +242,8 @@ SafeTensors parse_safetensors(std::string_view bytes, const std::string& where) 
     at::Tensor t = at::empty(shape, at::TensorOptions().dtype(p.type->scalar));
     if (p.end > p.begin) {
       const char* from = data.data() + p.begin;
-      if (p.type->scalar == at::kBool && std::any_of(from, from + (p.end - p.begin), [](char v) { return v != 0 && v != 1; }))
+      if (p.type->scalar == at::kBool &&
+          std::any_of(from, from + (p.end - p.begin), [](char v) { return v != 0 && v != 1; }))
         throw DataError("{}: tensor '{}' is BOOL, but holds bytes other than 0 and 1", where, p.entry->name);
       std::memcpy(t.data_ptr(), from, p.end - p.begin);
     }
@@ -253,7 +267,8 @@ void write_safetensors(const std::filesystem::path& file, const NamedTensors& te
   std::set<std::string> names;
   for (const auto& [name, tensor] : tensors) {
     if (name == kMetadata || !names.insert(name).second)
-      throw UsageError("{}: the tensor name '{}' is {}", file.string(), name, name == kMetadata ? "reserved" : "given twice");
+      throw UsageError("{}: the tensor name '{}' is {}", file.string(), name,
+                       name == kMetadata ? "reserved" : "given twice");
     if (!tensor.defined()) throw UsageError("{}: the tensor '{}' is undefined", file.string(), name);
     const Type* type = type_of(tensor.scalar_type());
     if (!type)
@@ -283,7 +298,8 @@ void write_safetensors(const std::filesystem::path& file, const NamedTensors& te
   }
   text.append((8 - text.size() % 8) % 8, ' ');
   if (text.size() > kMaxHeader)
-    throw UsageError("{}: its header would be {} bytes long, at most {} are possible", file.string(), text.size(), kMaxHeader);
+    throw UsageError("{}: its header would be {} bytes long, at most {} are possible", file.string(), text.size(),
+                     kMaxHeader);
 
   std::string bytes;
   bytes.reserve(8 + text.size() + at);
@@ -292,7 +308,8 @@ void write_safetensors(const std::filesystem::path& file, const NamedTensors& te
   bytes += text;
   for (const Piece& p : pieces)
     if (p.tensor.numel() > 0)
-      bytes.append(static_cast<const char*>(p.tensor.data_ptr()), static_cast<size_t>(p.tensor.numel()) * p.type->bytes);
+      bytes.append(static_cast<const char*>(p.tensor.data_ptr()),
+                   static_cast<size_t>(p.tensor.numel()) * p.type->bytes);
   write_file(file, bytes);
 }
 

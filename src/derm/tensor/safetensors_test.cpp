@@ -62,7 +62,8 @@ const std::string kReader = std::string(DERM_SOURCE_DIR) + "/tools/golden/safete
 
 NamedTensors one_of_each_type() {
   NamedTensors out;
-  for (const auto type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort, at::kChar, at::kByte, at::kBool})
+  for (const auto type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt, at::kShort, at::kChar,
+                          at::kByte, at::kBool})
     out.emplace_back(std::string("t.") + c10::toString(type), torch::tensor({1.0, 0.0, 1.0}).to(type));
   out.emplace_back("scalar", torch::tensor(2.5));
   out.emplace_back("empty", torch::empty({0, 3}));
@@ -101,7 +102,8 @@ TEST_F(SafeTensorsFile, DataBeginsAtAMultipleOfEight) {
 
 TEST_F(SafeTensorsFile, TransposedTensorsAreWrittenRowByRow) {
   write_safetensors(folder_ / "a.safetensors", {{"x", torch::arange(6).view({2, 3}).t()}});
-  EXPECT_TRUE(torch::equal(read_safetensors(folder_ / "a.safetensors").tensors.at("x"), torch::tensor({{0, 3}, {1, 4}, {2, 5}})));
+  EXPECT_TRUE(torch::equal(read_safetensors(folder_ / "a.safetensors").tensors.at("x"),
+                           torch::tensor({{0, 3}, {1, 4}, {2, 5}})));
 }
 
 TEST_F(SafeTensorsFile, ANameGivenTwiceIsRefused) {
@@ -119,7 +121,8 @@ TEST_F(SafeTensorsFile, AnIndependentReaderSeesTheSameNumbers) {
                      {"n", torch::tensor(int64_t{-7})},
                      {"flags", torch::tensor({true, false, true})}},
                     {{"note", "zw\xC3\xB6lf"}});
-  const auto text = output_of("PYTHONIOENCODING=utf-8 " + kPython + " '" + kReader + "' show '" + (folder_ / "a.safetensors").string() + "'");
+  const auto text = output_of("PYTHONIOENCODING=utf-8 " + kPython + " '" + kReader + "' show '" +
+                              (folder_ / "a.safetensors").string() + "'");
   ASSERT_TRUE(text.has_value());
   EXPECT_EQ(*text,
             "a.brain BF16 [3] 1 -3 0.5\n"
@@ -150,7 +153,9 @@ TEST(SafeTensorsParse, TakesATensorOfTwoFloats) {
   EXPECT_TRUE(torch::equal(read.tensors.at("x"), torch::zeros(2)));
 }
 
-TEST(SafeTensorsParse, TakesAFileWithoutTensors) { EXPECT_TRUE(parse_safetensors(file_of("{}", 0), "m").tensors.empty()); }
+TEST(SafeTensorsParse, TakesAFileWithoutTensors) {
+  EXPECT_TRUE(parse_safetensors(file_of("{}", 0), "m").tensors.empty());
+}
 
 struct Bad {
   const char* name;
@@ -173,42 +178,54 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Bad{"Empty", "", "0 bytes"}, Bad{"SevenBytes", "1234567", "7 bytes"},
         Bad{"HeaderLongerThanFile", file_of("{}", 0).substr(0, 9), "cut short"},
-        Bad{"HugeHeader", std::string(16, '\xff'), "at most 100000000"}, Bad{"NoHeader", file_of("", 0), "not a JSON object"},
-        Bad{"NotJson", file_of("{\"x\":", 0), "not JSON"}, Bad{"AList", file_of("[]", 0), "not a JSON object"},
-        Bad{"Trailing", file_of("{} {}", 0), "not JSON"}, Bad{"ZeroByte", file_of(std::string("{}\0zzz", 6), 0), "not a JSON object"},
-        Bad{"Deep", file_of("{\"x\":{\"shape\":[[", 0), "a list"}, Bad{"EntryIsNumber", file_of("{\"x\":3}", 0), "holds 3"},
+        Bad{"HugeHeader", std::string(16, '\xff'), "at most 100000000"},
+        Bad{"NoHeader", file_of("", 0), "not a JSON object"}, Bad{"NotJson", file_of("{\"x\":", 0), "not JSON"},
+        Bad{"AList", file_of("[]", 0), "not a JSON object"}, Bad{"Trailing", file_of("{} {}", 0), "not JSON"},
+        Bad{"ZeroByte", file_of(std::string("{}\0zzz", 6), 0), "not a JSON object"},
+        Bad{"Deep", file_of("{\"x\":{\"shape\":[[", 0), "a list"},
+        Bad{"EntryIsNumber", file_of("{\"x\":3}", 0), "holds 3"},
         Bad{"UnknownField", file_of(R"({"x":{"dtype":"F32","sahpe":[2]}})", 0), "sahpe"},
         Bad{"UnknownType", file_of(R"({"x":{"dtype":"F8","shape":[8],"data_offsets":[0,8]}})", 8), "F8"},
         Bad{"MissingOffsets", file_of(R"({"x":{"dtype":"F32","shape":[2]}})", 8), "no data_offsets"},
         Bad{"NegativeShape", file_of(R"({"x":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", 8), "-2"},
         Bad{"FractionalShape", file_of(R"({"x":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})", 8), "2.0"},
-        Bad{"WrongShape", file_of(R"({"x":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8), "does not match its 8 bytes"},
-        Bad{"Overflow", file_of(R"({"x":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0), "does not match"},
-        Bad{"OverflowHiddenByZero", file_of(R"({"x":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}})", 0),
+        Bad{"WrongShape", file_of(R"({"x":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", 8),
+            "does not match its 8 bytes"},
+        Bad{"Overflow", file_of(R"({"x":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})", 0),
+            "does not match"},
+        Bad{"OverflowHiddenByZero",
+            file_of(R"({"x":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}})", 0),
             "does not match"},
         Bad{"ManyDimensions",
-            file_of(R"({"x":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4), "more than 16"},
+            file_of(R"({"x":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}})", 4),
+            "more than 16"},
         Bad{"Backwards", file_of(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", 8), "a begin and an end"},
-        Bad{"BeyondTheEnd", file_of("{" + kX + "}", 7), "cut short"}, Bad{"BytesLeftOver", file_of("{" + kX + "}", 9), "1 bytes after"},
+        Bad{"BeyondTheEnd", file_of("{" + kX + "}", 7), "cut short"},
+        Bad{"BytesLeftOver", file_of("{" + kX + "}", 9), "1 bytes after"},
         Bad{"Hole", file_of(R"({"x":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", 2), "bytes 0 to 1"},
         Bad{"Overlap", file_of("{" + kX + R"(,"y":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})", 12), "overlap"},
-        Bad{"SameBytesTwice", file_of("{" + kX + R"(,"y":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8), "overlap"},
+        Bad{"SameBytesTwice", file_of("{" + kX + R"(,"y":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8),
+            "overlap"},
         Bad{"NameTwice", file_of("{" + kX + "," + kX + "}", 8), "twice"},
-        Bad{"DtypeTwice", file_of(R"({"x":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8), "twice"},
+        Bad{"DtypeTwice", file_of(R"({"x":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8),
+            "twice"},
         Bad{"ShapeTwice", file_of(R"({"x":{"dtype":"F32","shape":[2],"shape":[2],"data_offsets":[0,8]}})", 8), "twice"},
         Bad{"MetadataNotText", file_of(R"({"__metadata__":{"a":1}})", 0), "holds 1"},
-        Bad{"BoolOfTwo", file_of(R"({"x":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", 0) + "\2", "other than 0 and 1"}),
+        Bad{"BoolOfTwo", file_of(R"({"x":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}})", 0) + "\2",
+            "other than 0 and 1"}),
     [](const auto& bad) { return std::string(bad.param.name); });
 
 TEST(SafeTensorsParse, DamagedBytesThrowNothingButDataError) {
-  const std::string whole = file_of("{" + kX + R"(,"y":{"dtype":"U8","shape":[1,2],"data_offsets":[8,10]},"__metadata__":{"a":"b"}})", 10);
+  const std::string whole =
+      file_of("{" + kX + R"(,"y":{"dtype":"U8","shape":[1,2],"data_offsets":[8,10]},"__metadata__":{"a":"b"}})", 10);
   Rng rng(7);
   for (int i = 0; i < 20000; ++i) {
     std::string bytes = whole;
     const int changes = static_cast<int>(rng.integer(1, 4));
     for (int j = 0; j < changes; ++j) {
       const auto at = static_cast<size_t>(rng.integer(0, static_cast<int64_t>(bytes.size()) - 1));
-      bytes[at] = rng.chance(0.5) ? static_cast<char>(rng.integer(0, 255)) : "{}[],:\"0123456789-.e"[rng.integer(0, 18)];
+      bytes[at] =
+          rng.chance(0.5) ? static_cast<char>(rng.integer(0, 255)) : "{}[],:\"0123456789-.e"[rng.integer(0, 18)];
     }
     if (rng.chance(0.2)) bytes.resize(static_cast<size_t>(rng.integer(0, static_cast<int64_t>(bytes.size()))));
     try {

@@ -50,15 +50,18 @@ void load_state(torch::nn::Module& module, const SafeTensors& state, const std::
     if (found == state.tensors.end()) {
       missing.push_back(fmt::format("'{}' is missing, {} needs {}", full, hint, shape_text(tensor)));
     } else if (found->second.sizes() != tensor.sizes()) {
-      different.push_back(fmt::format("'{}' is {} in the file, {} needs {}", full, shape_text(found->second), hint, shape_text(tensor)));
+      different.push_back(fmt::format("'{}' is {} in the file, {} needs {}", full, shape_text(found->second), hint,
+                                      shape_text(tensor)));
     } else if (!same_kind(found->second, tensor)) {
-      different.push_back(fmt::format("'{}' is of type {} in the file, {} needs {}", full, c10::toString(found->second.scalar_type()),
-                                      hint, c10::toString(tensor.scalar_type())));
+      different.push_back(fmt::format("'{}' is of type {} in the file, {} needs {}", full,
+                                      c10::toString(found->second.scalar_type()), hint,
+                                      c10::toString(tensor.scalar_type())));
     }
   }
   for (const auto& [name, tensor] : state.tensors)
     if (name.starts_with(prefix) && !known.contains(name))
-      unexpected.push_back(fmt::format("'{}' {} is in the file, {} has no such tensor", name, shape_text(tensor), hint));
+      unexpected.push_back(
+          fmt::format("'{}' {} is in the file, {} has no such tensor", name, shape_text(tensor), hint));
   std::vector<std::string> parts;
   add_list(parts, different);
   add_list(parts, missing);

@@ -51,8 +51,8 @@ std::string refusal_of(torch::nn::Module& module, const SafeTensors& state) {
 TEST(StateOf, NamesAndOrderAreThoseOfPyTorch) {
   // torch.nn: own parameters, own buffers, then the children, each with its buffers.
   EXPECT_THAT(names_of(state_of(ToyImpl(2))),
-              ElementsAre("scale", "seen", "net.0.weight", "net.0.bias", "net.1.weight", "net.1.bias", "net.1.running_mean",
-                          "net.1.running_var", "net.1.num_batches_tracked"));
+              ElementsAre("scale", "seen", "net.0.weight", "net.0.bias", "net.1.weight", "net.1.bias",
+                          "net.1.running_mean", "net.1.running_var", "net.1.num_batches_tracked"));
 }
 
 TEST(StateOf, AgreesWithPythonsStateDict) {
@@ -111,7 +111,10 @@ TEST(LoadState, HalfPrecisionFilesFitFp32Modules) {
 
 TEST(LoadState, TakesOnlyNamesWithThePrefix) {
   ToyImpl from(2), to(2);
-  { torch::NoGradGuard no_grad; from.scale.fill_(4); }
+  {
+    torch::NoGradGuard no_grad;
+    from.scale.fill_(4);
+  }
   SafeTensors state = file_of(from, "generator.");
   state.tensors.emplace("discriminator.x", torch::ones(1));
   load_state(to, state, "m", "toy", "generator.");
@@ -122,7 +125,8 @@ TEST(LoadState, NamesTheTensorOfAnotherShape) {
   ToyImpl toy(2);
   SafeTensors state = file_of(toy);
   state.tensors.at("net.0.weight") = torch::zeros({4, 3, 1, 1});
-  EXPECT_EQ(refusal_of(toy, state), "m.safetensors: 'net.0.weight' is [4, 3, 1, 1] in the file, toy(width=2) needs [2, 3, 1, 1]");
+  EXPECT_EQ(refusal_of(toy, state),
+            "m.safetensors: 'net.0.weight' is [4, 3, 1, 1] in the file, toy(width=2) needs [2, 3, 1, 1]");
 }
 
 TEST(LoadState, ReportsEveryDifferenceAndChangesNothing) {
@@ -150,9 +154,13 @@ TEST(LoadState, ListsTheFirstTenOfEachKind) {
 
 TEST(LoadMatching, TakesWhatFitsAndNamesTheRest) {
   ToyImpl small(2), large(4);
-  { torch::NoGradGuard no_grad; small.scale.fill_(6); }
+  {
+    torch::NoGradGuard no_grad;
+    small.scale.fill_(6);
+  }
   EXPECT_THAT(load_matching(large, file_of(small)),
-              ElementsAre("net.0.weight", "net.0.bias", "net.1.weight", "net.1.bias", "net.1.running_mean", "net.1.running_var"));
+              ElementsAre("net.0.weight", "net.0.bias", "net.1.weight", "net.1.bias", "net.1.running_mean",
+                          "net.1.running_var"));
   EXPECT_EQ(large.scale.item<float>(), 6.0f);
 }
 

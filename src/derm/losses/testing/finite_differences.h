@@ -9,7 +9,8 @@
 namespace derm::losses {
 
 /// Largest difference between autograd's gradient of `loss` at x (double) and central differences.
-inline double gradient_error(const std::function<at::Tensor(const at::Tensor&)>& loss, const at::Tensor& x, double step = 1e-5) {
+inline double gradient_error(const std::function<at::Tensor(const at::Tensor&)>& loss, const at::Tensor& x,
+                             double step = 1e-5) {
   const at::Tensor variable = x.detach().clone().set_requires_grad(true);
   const at::Tensor gradient = torch::autograd::grad({loss(variable)}, {variable})[0].flatten();
   double worst = 0;
