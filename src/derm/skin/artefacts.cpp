@@ -38,14 +38,16 @@ Mask shrunk(const Mask& mask, double radius) {
 
 /// The usual colour of the brighter part, which skin nearly always is: lesions, hair and frames are darker.
 image::Lab bright_reference(const Planes& p) {
+  // One pixel in five settles a median, at a fifth of its cost.
+  const size_t step = p.size() > 20000 ? 5 : 1;
   std::vector<float> lit;
-  for (float v : p.L) {
-    if (v > 15) lit.push_back(v);
+  for (size_t i = 0; i < p.size(); i += step) {
+    if (p.L[i] > 15) lit.push_back(p.L[i]);
   }
-  if (lit.size() < p.size() / 20 + 1) lit = p.L;
+  if (lit.size() < p.size() / step / 20 + 1) lit = p.L;
   const double low = percentile_of(lit, 0.35), high = percentile_of(lit, 0.95);
   std::vector<float> l, a, b;
-  for (size_t i = 0; i < p.size(); ++i) {
+  for (size_t i = 0; i < p.size(); i += step) {
     if (p.L[i] < low || p.L[i] > high) continue;
     l.push_back(p.L[i]);
     a.push_back(p.a[i]);

@@ -201,7 +201,7 @@ SkinModel fit_skin(const Scene& scene, int order, double inner) {
       model.L[i] = static_cast<float>(v[0]);
       model.a[i] = static_cast<float>(v[1]);
       model.b[i] = static_cast<float>(v[2]);
-      if (prior[i] > 0.5f) {
+      if (prior[i] > 0.5f && i % 4 == 0) {
         rl.push_back(std::abs(p.L[i] - model.L[i]));
         ra.push_back(std::abs(p.a[i] - model.a[i]));
         rb.push_back(std::abs(p.b[i] - model.b[i]));
