@@ -11,12 +11,11 @@ namespace derm {
 namespace {
 
 class Contract : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Recipes, Contract, testing::ValuesIn(models::catalogue().names()),
-                         [](const auto& instance) {
-                           std::string name = instance.param;
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Recipes, Contract, testing::ValuesIn(models::catalogue().names()), [](const auto& instance) {
+  std::string name = instance.param;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
 
 TEST_P(Contract, MakesImagesOfTheAskedShapeWithinRange) {
   Subject subject(GetParam());
@@ -34,7 +33,8 @@ TEST_P(Contract, HasFiniteNamedLossesAlsoForABatchOfOne) {
     Subject subject(GetParam());
     auto optimisers = subject.optimisers();
     for (int64_t i = 0; i < 2; ++i)
-      for (const auto& [name, value] : subject.step(subject.batch(n), i, optimisers)) EXPECT_TRUE(std::isfinite(value)) << name;
+      for (const auto& [name, value] : subject.step(subject.batch(n), i, optimisers))
+        EXPECT_TRUE(std::isfinite(value)) << name;
   }
 }
 
@@ -54,7 +54,8 @@ TEST_P(Contract, MovesOnlyThePlayerOfThePhase) {
     for (const auto& g : gradients) any = any || (g.defined() && g.abs().sum().item<double>() > 0);
     EXPECT_TRUE(any) << phase.name << " moves nothing";
     for (const auto& [name, player] : subject.players)
-      for (const auto& p : player->parameters()) EXPECT_FALSE(p.grad().defined()) << phase.name << " leaks into " << name;
+      for (const auto& p : player->parameters())
+        EXPECT_FALSE(p.grad().defined()) << phase.name << " leaks into " << name;
   }
 }
 
@@ -66,8 +67,10 @@ TEST_P(Contract, RepeatsItselfToTheBit) {
     for (int64_t i = 0; i < 3; ++i) subject.step(subject.batch(2), i, optimisers);
     const auto parameters = recipe::generator_of(subject.players).parameters();
     for (size_t i = 0; i < parameters.size(); ++i) {
-      if (repeat == 0) first.push_back(parameters[i].detach().clone());
-      else EXPECT_TRUE(torch::equal(first[i], parameters[i])) << i;
+      if (repeat == 0)
+        first.push_back(parameters[i].detach().clone());
+      else
+        EXPECT_TRUE(torch::equal(first[i], parameters[i])) << i;
     }
   }
 }

@@ -44,13 +44,16 @@ struct Subject {
       b.inputs.map.slice(1, spec.map_channels - 3, spec.map_channels).copy_(ground.expand({n, 3, kSize, kSize}));
     }
     if (needs.label) b.inputs.label = torch::arange(n) % static_cast<int64_t>(kConditions.size());
-    if (needs.noise_planes > 0) b.inputs.latent = torch::randn({n, needs.noise_planes, kSize, kSize}, random);
-    else if (needs.latent > 0) b.inputs.latent = torch::randn({n, needs.latent}, random);
+    if (needs.noise_planes > 0)
+      b.inputs.latent = torch::randn({n, needs.noise_planes, kSize, kSize}, random);
+    else if (needs.latent > 0)
+      b.inputs.latent = torch::randn({n, needs.latent}, random);
     return b;
   }
 
   /// All phases of one step; every loss value by "phase/term".
-  std::map<std::string, double> step(const tensor::Batch& b, int64_t number, std::map<std::string, training::Adam>& optimisers) {
+  std::map<std::string, double> step(const tensor::Batch& b, int64_t number,
+                                     std::map<std::string, training::Adam>& optimisers) {
     at::Generator random = at::globalContext().defaultGenerator(at::kCPU);
     random.set_current_seed(100 + static_cast<uint64_t>(number));
     recipe::StepMemo memo;

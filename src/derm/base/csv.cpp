@@ -84,14 +84,17 @@ class Reader {
       } else {
         ++at_;
         if (at_ < text_.size() && text_[at_] != delimiter_ && text_[at_] != '\n' && text_[at_] != '\r') {
-          throw DataError("{}: line {}: text follows a closing quotation mark; write a quotation mark inside a field twice",
-                          where_, line_);
+          throw DataError(
+              "{}: line {}: text follows a closing quotation mark; write a quotation mark inside a field twice", where_,
+              line_);
         }
         return field;
       }
     }
-    throw DataError("{}: line {}: the quotation mark opened here is never closed; close it, or write it twice if it belongs "
-                    "to the field", where_, opened);
+    throw DataError(
+        "{}: line {}: the quotation mark opened here is never closed; close it, or write it twice if it belongs "
+        "to the field",
+        where_, opened);
   }
 
   std::string_view text_;
@@ -141,34 +144,39 @@ CsvTable CsvTable::parse(std::string_view text, const std::string& where) {
     throw DataError("{}: the table is in UTF-16, UTF-8 is expected; save it as \"CSV UTF-8\"", where);
   }
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  const auto line_of = [&](size_t offset) { return 1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(offset), '\n'); };
+  const auto line_of = [&](size_t offset) {
+    return 1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(offset), '\n');
+  };
   if (const size_t bad = find_non_utf8(text); bad != std::string_view::npos) {
     throw DataError("{}: line {} is not UTF-8; save the table as \"CSV UTF-8\"", where, line_of(bad));
   }
   if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
-    throw DataError("{}: line {} holds a zero byte, so it is no table of text; check that this is the right file", where,
-                    line_of(zero));
+    throw DataError("{}: line {} holds a zero byte, so it is no table of text; check that this is the right file",
+                    where, line_of(zero));
   }
 
   CsvTable table;
   table.where_ = where;
   const size_t header_start = std::min(text.find_first_not_of("\r\n"), text.size());
   Reader reader(text, delimiter_of(text.substr(header_start)), where);
-  if (!reader.next(table.header_)) throw DataError("{}: the table is empty; a line with the column names is expected", where);
+  if (!reader.next(table.header_))
+    throw DataError("{}: the table is empty; a line with the column names is expected", where);
   std::unordered_set<std::string> seen;
   for (std::string& name : table.header_) {
     name = trimmed(name);
     // Spreadsheets leave columns without a name behind; those cannot be asked for, so they may repeat.
     if (!name.empty() && !seen.insert(name).second) {
-      throw DataError("{}: line {}: the column {} is there twice; rename one of them", where, reader.first_line(), quote_text(name));
+      throw DataError("{}: line {}: the column {} is there twice; rename one of them", where, reader.first_line(),
+                      quote_text(name));
     }
   }
   std::vector<std::string> fields;
   while (reader.next(fields)) {
     if (fields.size() != table.header_.size()) {
-      throw DataError("{}: line {} has {} field{}, the header has {}; mend the line (a field that holds the delimiter needs "
-                      "quotation marks)", where, reader.first_line(), fields.size(), fields.size() == 1 ? "" : "s",
-                      table.header_.size());
+      throw DataError(
+          "{}: line {} has {} field{}, the header has {}; mend the line (a field that holds the delimiter needs "
+          "quotation marks)",
+          where, reader.first_line(), fields.size(), fields.size() == 1 ? "" : "s", table.header_.size());
     }
     if (table.rows_.size() == kMaxRows) {
       throw DataError("{}: line {}: over {} rows; split the table", where, reader.first_line(), kMaxRows);
@@ -198,7 +206,8 @@ size_t CsvTable::column(std::string_view name) const {
 
 void CsvTable::add_row(std::vector<std::string> row) {
   if (row.size() != header_.size()) {
-    throw std::logic_error(fmt::format("a row of {} fields was added to a table of {} columns", row.size(), header_.size()));
+    throw std::logic_error(
+        fmt::format("a row of {} fields was added to a table of {} columns", row.size(), header_.size()));
   }
   rows_.push_back(std::move(row));
 }

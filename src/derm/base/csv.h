@@ -14,9 +14,9 @@ class CsvTable {
   CsvTable() = default;
   explicit CsvTable(std::vector<std::string> header);
 
-  /// Reads a file: UTF-8, with or without BOM, LF or CRLF, quoted fields; the delimiter (comma, semicolon, tab) is the one
-  /// that occurs most in the header. @throws DataError with line number: row of another width, open quote, a name twice,
-  /// over 10 million rows.
+  /// Reads a file: UTF-8, with or without BOM, LF or CRLF, quoted fields; the delimiter (comma, semicolon, tab) is the
+  /// one that occurs most in the header. @throws DataError with line number: row of another width, open quote, a name
+  /// twice, over 10 million rows.
   static CsvTable read(const std::filesystem::path& path);
   static CsvTable parse(std::string_view text, const std::string& where);
 

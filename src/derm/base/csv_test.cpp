@@ -97,7 +97,8 @@ TEST(CsvTable, ThrowsOnlyItsOwnErrorsWhateverTheBytes) {
   const auto alphabet = "a,;\t\"\r\n\xEF\xBB\xBF\xC3\xA9\x00z"sv;
   for (int round = 0; round < 20000; ++round) {
     std::string text;
-    for (int64_t n = rng.integer(0, 24); n > 0; --n) text += alphabet[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(alphabet.size()) - 1))];
+    for (int64_t n = rng.integer(0, 24); n > 0; --n)
+      text += alphabet[static_cast<size_t>(rng.integer(0, static_cast<int64_t>(alphabet.size()) - 1))];
     try {
       const CsvTable table = parsed(text);
       const CsvTable again = parsed(table.to_string());
@@ -119,7 +120,8 @@ TEST(ParseNumber, TakesAWholeTextAndNothingElse) {
   EXPECT_THAT([] { parse_number("abc", "t.csv: line 2: age"); },
               ThrowsMessage<DataError>("t.csv: line 2: age: \"abc\" is not a number"));
   EXPECT_EQ(parse_integer("-9223372036854775808", "x"), std::numeric_limits<int64_t>::min());
-  for (const char* text : {"", "1.0", "9223372036854775808", "1e3", "x"}) EXPECT_THROW(parse_integer(text, "x"), DataError) << text;
+  for (const char* text : {"", "1.0", "9223372036854775808", "1e3", "x"})
+    EXPECT_THROW(parse_integer(text, "x"), DataError) << text;
 }
 
 TEST(NumberText, IsShortAndReadsBackTheSame) {
@@ -134,7 +136,8 @@ TEST(NumberText, IsShortAndReadsBackTheSame) {
     if (!std::isfinite(value)) continue;
     ASSERT_EQ(parse_number(number_text(value), "x"), value);
   }
-  EXPECT_EQ(parse_number(number_text(std::numeric_limits<double>::denorm_min()), "x"), std::numeric_limits<double>::denorm_min());
+  EXPECT_EQ(parse_number(number_text(std::numeric_limits<double>::denorm_min()), "x"),
+            std::numeric_limits<double>::denorm_min());
   EXPECT_EQ(parse_number(number_text(std::numeric_limits<double>::max()), "x"), std::numeric_limits<double>::max());
 }
 

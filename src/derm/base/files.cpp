@@ -166,7 +166,8 @@ void write_file(const fs::path& given, std::string_view bytes) {
   }
   const fs::path folder = parent_of(path);
   if (!fs::is_directory(folder, code)) {
-    throw DataError("{}: cannot be written: the folder {} does not exist; create it first", given.string(), folder.string());
+    throw DataError("{}: cannot be written: the folder {} does not exist; create it first", given.string(),
+                    folder.string());
   }
 
   static std::atomic<int> serial{0};  // two threads may write the same file
@@ -206,8 +207,10 @@ NewDirectory::NewDirectory(fs::path path) {
     }
     const bool empty = fs::is_empty(final_, code);
     if (code) throw UsageError("{}: cannot be read ({}); choose another name", path.string(), code.message());
-    if (!empty) throw UsageError("{}: exists already and is not empty; choose another name or remove it", path.string());
-    struct stat own {}, parent {};
+    if (!empty)
+      throw UsageError("{}: exists already and is not empty; choose another name or remove it", path.string());
+    struct stat own {
+    }, parent{};
     if (::stat(final_.c_str(), &own) == 0 && ::stat(parent_of(final_).c_str(), &parent) == 0 &&
         (own.st_dev != parent.st_dev || own.st_ino == parent.st_ino)) {
       // It could not be renamed onto, and one would learn that only after the work.
@@ -238,10 +241,12 @@ void NewDirectory::commit() {
   // Whatever went wrong, the work itself is done: it is kept, and the message says where.
   committed_ = true;
   if (error == ENOTEMPTY || error == EEXIST || error == ENOTDIR) {
-    throw DataError("{}: came into being while this was at work; the result is kept in {}", final_.string(), temporary_.string());
+    throw DataError("{}: came into being while this was at work; the result is kept in {}", final_.string(),
+                    temporary_.string());
   }
   if (error != 0) {
-    throw DataError("{}: cannot be named so: {}; the result is kept in {}", final_.string(), reason(error), temporary_.string());
+    throw DataError("{}: cannot be named so: {}; the result is kept in {}", final_.string(), reason(error),
+                    temporary_.string());
   }
   flush_folder(parent_of(final_));
 }
@@ -257,7 +262,8 @@ uint64_t free_disk_bytes(const fs::path& path) {
 
 fs::path resolve_inside(const fs::path& root, const std::string& relative) {
   const auto refuse = [&](std::string_view why) {
-    throw DataError("{}: the path {} {}; paths have to stay below this folder", root.string(), quote_text(relative), why);
+    throw DataError("{}: the path {} {}; paths have to stay below this folder", root.string(), quote_text(relative),
+                    why);
   };
   const fs::path inner(relative);
   if (relative.empty()) refuse("is empty");
@@ -300,7 +306,8 @@ Sha256::Sha256()
 void Sha256::block(const uint8_t* data) {
   std::array<uint32_t, 64> w;
   for (size_t i = 0; i < 16; ++i) {
-    w[i] = uint32_t{data[4 * i]} << 24 | uint32_t{data[4 * i + 1]} << 16 | uint32_t{data[4 * i + 2]} << 8 | data[4 * i + 3];
+    w[i] = uint32_t{data[4 * i]} << 24 | uint32_t{data[4 * i + 1]} << 16 | uint32_t{data[4 * i + 2]} << 8 |
+           data[4 * i + 3];
   }
   for (size_t i = 16; i < 64; ++i) {
     const uint32_t a = std::rotr(w[i - 15], 7) ^ std::rotr(w[i - 15], 18) ^ (w[i - 15] >> 3);

@@ -19,8 +19,8 @@ std::string read_file(const fs::path& path, uint64_t max_bytes = uint64_t{1} << 
 /// behind and the old file stands. @throws DataError that names path and reason.
 void write_file(const fs::path& path, std::string_view bytes);
 
-/// A directory that is filled under a temporary name beside it (`.NAME.partial-PID`) and renamed by commit(). Without commit() it is
-/// removed again. @throws UsageError if `path` exists already and is not an empty directory.
+/// A directory that is filled under a temporary name beside it (`.NAME.partial-PID`) and renamed by commit(). Without
+/// commit() it is removed again. @throws UsageError if `path` exists already and is not an empty directory.
 class NewDirectory {
  public:
   explicit NewDirectory(fs::path path);
@@ -38,7 +38,8 @@ class NewDirectory {
 /// Bytes free on the file system of `path` (its nearest existing parent).
 uint64_t free_disk_bytes(const fs::path& path);
 
-/// Throws DataError unless `relative`, taken below `root`, stays below it: no absolute path, no "..", no symbolic link out.
+/// Throws DataError unless `relative`, taken below `root`, stays below it: no absolute path, no "..", no symbolic link
+/// out.
 fs::path resolve_inside(const fs::path& root, const std::string& relative);
 
 /// Incremental SHA-256 (FIPS 180-4); checked against sha256sum.

@@ -78,7 +78,8 @@ TEST_F(WriteFile, KeepsModeAndLink) {
 }
 
 TEST_F(WriteFile, SaysWhyItCannot) {
-  EXPECT_THAT([&] { write_file(root / "a" / "x", "1"); }, ThrowsMessage<DataError>(HasSubstr("does not exist; create it first")));
+  EXPECT_THAT([&] { write_file(root / "a" / "x", "1"); },
+              ThrowsMessage<DataError>(HasSubstr("does not exist; create it first")));
   EXPECT_THAT([&] { write_file(root, "1"); }, ThrowsMessage<DataError>(HasSubstr("it is a folder")));
   EXPECT_NO_THROW(write_file(root / std::string(250, 'n'), "1"));  // the temporary name is longer than the name
   EXPECT_THAT([&] { write_file(root / std::string(300, 'n'), "1"); }, ThrowsMessage<DataError>(HasSubstr("too long")));
@@ -86,7 +87,8 @@ TEST_F(WriteFile, SaysWhyItCannot) {
 
 TEST_F(WriteFile, SaysThatTheDeviceIsFull) {
   EXPECT_THAT([] { write_file("/dev/full", "1"); },
-              ThrowsMessage<DataError>("/dev/full: cannot be written: no space left on the device; free some or choose another place"));
+              ThrowsMessage<DataError>(
+                  "/dev/full: cannot be written: no space left on the device; free some or choose another place"));
   EXPECT_TRUE(fs::is_character_file("/dev/full"));  // and not replaced by a file
 }
 
@@ -97,7 +99,8 @@ TEST_F(WriteFile, KeepsTheOldFileWhenTheDiskFillsUp) {
     GTEST_SKIP() << "a small file system can be mounted only by root";
   }
   write_file(disk / "x", "old");
-  EXPECT_THAT([&] { write_file(disk / "x", std::string(1 << 20, 'z')); }, ThrowsMessage<DataError>(HasSubstr("no space left")));
+  EXPECT_THAT([&] { write_file(disk / "x", std::string(1 << 20, 'z')); },
+              ThrowsMessage<DataError>(HasSubstr("no space left")));
   EXPECT_EQ(read_file(disk / "x"), "old");
   EXPECT_EQ(std::distance(fs::directory_iterator(disk), {}), 1);
   EXPECT_LE(free_disk_bytes(disk / "not" / "there"), 64u * 1024);
@@ -130,7 +133,8 @@ TEST_F(WriteFile, KeepsTheOldFileWhenItGetsTooLarge) {
 TEST_F(NewDirectoryTest, AppearsOnlyWhenItIsComplete) {
   {
     NewDirectory made(root / "a" / "out");
-    EXPECT_THAT(made.path().filename().string(), AllOf(testing::StartsWith(".out.partial-"), EndsWith(std::to_string(::getpid()))));
+    EXPECT_THAT(made.path().filename().string(),
+                AllOf(testing::StartsWith(".out.partial-"), EndsWith(std::to_string(::getpid()))));
     write_file(made.path() / "x", "1");
     EXPECT_FALSE(fs::exists(root / "a" / "out"));
     made.commit();
@@ -155,8 +159,10 @@ TEST_F(NewDirectoryTest, TakesAnEmptyFolderAndNothingElse) {
   write_file(made.path() / "x", "1");
   made.commit();
   EXPECT_EQ(read_file(root / "empty" / "x"), "1");
-  EXPECT_THAT([&] { NewDirectory again(root / "empty"); }, ThrowsMessage<UsageError>(HasSubstr("exists already and is not empty")));
-  EXPECT_THAT([&] { NewDirectory again(root / "empty" / "x"); }, ThrowsMessage<UsageError>(HasSubstr("is a file already")));
+  EXPECT_THAT([&] { NewDirectory again(root / "empty"); },
+              ThrowsMessage<UsageError>(HasSubstr("exists already and is not empty")));
+  EXPECT_THAT([&] { NewDirectory again(root / "empty" / "x"); },
+              ThrowsMessage<UsageError>(HasSubstr("is a file already")));
   EXPECT_THROW(NewDirectory nothing(""), UsageError);
   EXPECT_THROW(NewDirectory below(root / "empty" / "x" / "y"), DataError);
 }
@@ -190,11 +196,13 @@ TEST_F(ResolveInside, KeepsPathsBelowTheRoot) {
   EXPECT_EQ(resolve_inside(set / "", "./images//new.png"), set / "" / "./images//new.png");
   EXPECT_EQ(resolve_inside(set, "inner"), set / "inner");
   EXPECT_EQ(resolve_inside(set, "..a/b.."), set / "..a" / "b..");
-  for (const char* bad : {"", "/etc/passwd", "../secret", "images/../../secret", "images/..", "outer", "up/secret", "up/set2/x", "dangling"}) {
+  for (const char* bad : {"", "/etc/passwd", "../secret", "images/../../secret", "images/..", "outer", "up/secret",
+                          "up/set2/x", "dangling"}) {
     EXPECT_THROW(resolve_inside(set, bad), DataError) << bad;
   }
   EXPECT_THROW(resolve_inside(set, std::string("a\0b", 3)), DataError);
-  EXPECT_THAT([&] { resolve_inside(set, "../secret"); }, ThrowsMessage<DataError>(HasSubstr("the path \"../secret\" goes up by")));
+  EXPECT_THAT([&] { resolve_inside(set, "../secret"); },
+              ThrowsMessage<DataError>(HasSubstr("the path \"../secret\" goes up by")));
 }
 
 TEST_F(Checksum, GivesThePublishedValues) {
@@ -212,7 +220,8 @@ TEST_F(Checksum, DoesNotDependOnThePieces) {
   for (size_t length = 0; length <= bytes.size(); ++length) {
     const std::string whole = sha256_hex(bytes.substr(0, length));
     Sha256 sum;
-    for (size_t at = 0; at < length; at += 13) sum.update(std::string_view(bytes).substr(at, std::min<size_t>(13, length - at)));
+    for (size_t at = 0; at < length; at += 13)
+      sum.update(std::string_view(bytes).substr(at, std::min<size_t>(13, length - at)));
     ASSERT_EQ(sum.hex(), whole) << length;
   }
   write_file(root / "x", bytes);
@@ -244,7 +253,8 @@ TEST(Base64, GivesTheExamplesOfRfc4648) {
 TEST_F(Files, FreeSpaceIsThatOfTheNearestParent) {
   const uint64_t here = free_disk_bytes(root);
   EXPECT_GT(here, 0u);
-  EXPECT_NEAR(static_cast<double>(free_disk_bytes(root / "not" / "there")), static_cast<double>(here), 0.05 * static_cast<double>(here));
+  EXPECT_NEAR(static_cast<double>(free_disk_bytes(root / "not" / "there")), static_cast<double>(here),
+              0.05 * static_cast<double>(here));
 }
 
 }  // namespace

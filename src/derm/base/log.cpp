@@ -78,8 +78,6 @@ LogFile::LogFile(const std::filesystem::path& file) {
   sink_ = sink;
 }
 
-LogFile::~LogFile() {
-  log().sinks->remove_sink(std::static_pointer_cast<spdlog::sinks::sink>(sink_));
-}
+LogFile::~LogFile() { log().sinks->remove_sink(std::static_pointer_cast<spdlog::sinks::sink>(sink_)); }
 
 }  // namespace derm

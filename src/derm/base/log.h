@@ -14,11 +14,17 @@ void set_log_level(LogLevel level);
 void log_line(LogLevel level, const std::string& text);
 
 template <class... Args>
-void log_info(fmt::format_string<Args...> f, Args&&... a) { log_line(LogLevel::info, fmt::format(f, std::forward<Args>(a)...)); }
+void log_info(fmt::format_string<Args...> f, Args&&... a) {
+  log_line(LogLevel::info, fmt::format(f, std::forward<Args>(a)...));
+}
 template <class... Args>
-void log_warning(fmt::format_string<Args...> f, Args&&... a) { log_line(LogLevel::warning, fmt::format(f, std::forward<Args>(a)...)); }
+void log_warning(fmt::format_string<Args...> f, Args&&... a) {
+  log_line(LogLevel::warning, fmt::format(f, std::forward<Args>(a)...));
+}
 template <class... Args>
-void log_debug(fmt::format_string<Args...> f, Args&&... a) { log_line(LogLevel::debug, fmt::format(f, std::forward<Args>(a)...)); }
+void log_debug(fmt::format_string<Args...> f, Args&&... a) {
+  log_line(LogLevel::debug, fmt::format(f, std::forward<Args>(a)...));
+}
 
 /// While it lives, log lines (info and above) are appended to `file` too, with time stamps.
 class LogFile {

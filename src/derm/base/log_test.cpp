@@ -44,8 +44,8 @@ TEST(LogFile, TakesLinesWithTimeStampsWhileItLives) {
   const std::string text = read_file(path);
   fs::remove(path);
   const std::string stamp = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}[.][0-9]{3} ";
-  EXPECT_THAT(text, testing::MatchesRegex(stamp + "info: during 0\n" + stamp + "warning: careful\n" + stamp + "info: during 1\n" +
-                                          stamp + "warning: careful\n"));
+  EXPECT_THAT(text, testing::MatchesRegex(stamp + "info: during 0\n" + stamp + "warning: careful\n" + stamp +
+                                          "info: during 1\n" + stamp + "warning: careful\n"));
 }
 
 TEST(LogFile, SaysThatItCannotBeWritten) {

@@ -56,7 +56,8 @@ int longest_key_chain(std::string_view text) {
 }
 
 toml::table parse_toml(std::string_view text, const std::string& where) {
-  if (text.size() > kMaxTomlBytes) throw UsageError("{}: over {} bytes; check that this is an options file", where, kMaxTomlBytes);
+  if (text.size() > kMaxTomlBytes)
+    throw UsageError("{}: over {} bytes; check that this is an options file", where, kMaxTomlBytes);
   if (longest_key_chain(text) > kMaxKeyParts) {
     throw UsageError("{}: a key has over {} parts; options have a section and a name", where, kMaxKeyParts);
   }
@@ -76,12 +77,13 @@ json leaf(const toml::node& node, const std::string& name, const std::string& wh
   if (const auto* value = node.as_string()) return value->get();
   if (const auto* array = node.as_array()) {
     json list = json::array();
-    for (const toml::node& element : *array) list.push_back(element.is_array() ? json::array() : leaf(element, name, where));
+    for (const toml::node& element : *array)
+      list.push_back(element.is_array() ? json::array() : leaf(element, name, where));
     return list;
   }
   if (node.is_table()) return json::object();
-  throw UsageError("{}: {} is a date or a time, which no option takes; put it in quotation marks if a text is meant", where,
-                   quote_text(name));
+  throw UsageError("{}: {} is a date or a time, which no option takes; put it in quotation marks if a text is meant",
+                   where, quote_text(name));
 }
 
 std::string shown(const json& value) {
@@ -155,13 +157,15 @@ std::string toml_value(const Options::Target& target) {
 /// Values that neither file format can carry do not get this far from a file, but a program may have set them.
 void check_value(const std::string& name, const Options::Target& target) {
   const auto text = [&](const std::string& value) {
-    if (find_non_utf8(value) != std::string::npos) throw UsageError("{} is {}, which is not UTF-8; use another name", quote_text(name), quote_text(value));
+    if (find_non_utf8(value) != std::string::npos)
+      throw UsageError("{} is {}, which is not UTF-8; use another name", quote_text(name), quote_text(value));
   };
   if (const auto* number = std::get_if<double*>(&target); number != nullptr && !std::isfinite(**number)) {
     throw UsageError("{} is {}, a finite number is expected", quote_text(name), number_text(**number));
   }
   if (const auto* value = std::get_if<std::string*>(&target)) text(**value);
-  if (const auto* values = std::get_if<std::vector<std::string>*>(&target)) std::for_each((*values)->begin(), (*values)->end(), text);
+  if (const auto* values = std::get_if<std::vector<std::string>*>(&target))
+    std::for_each((*values)->begin(), (*values)->end(), text);
 }
 
 std::string expected(const Options::Target& target) {
@@ -184,7 +188,8 @@ bool convert(const json& value, bool& out) {
 
 bool convert(const json& value, int64_t& out) {
   if (!value.is_number_integer()) return false;
-  if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return false;
+  if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
+    return false;
   out = value.get<int64_t>();
   return true;
 }
@@ -246,7 +251,8 @@ const Options::Field* Options::find(std::string_view name) const {
 
 bool Options::is_section(std::string_view name) const {
   const std::string prefix = std::string(name) + ".";
-  return std::any_of(fields_.begin(), fields_.end(), [&](const Field& field) { return field.name.starts_with(prefix); });
+  return std::any_of(fields_.begin(), fields_.end(),
+                     [&](const Field& field) { return field.name.starts_with(prefix); });
 }
 
 void Options::refuse_unknown(const std::string& name, const std::string& where) const {
@@ -269,16 +275,16 @@ void Options::apply(const Values& values, const std::string& where) {
   for (const auto& [name, value] : values) {
     const Field* field = find(name);
     if (field == nullptr && is_section(name)) {
-      throw UsageError("{}: {} is {}, but it is a section; write a table, or an option with its name as \"{}.NAME\"", where, quote_text(name),
-                       shown(value), name);
+      throw UsageError("{}: {} is {}, but it is a section; write a table, or an option with its name as \"{}.NAME\"",
+                       where, quote_text(name), shown(value), name);
     }
     if (field == nullptr) refuse_unknown(name, where);
     std::visit(
         [&](auto* target) {
           auto converted = *target;
           if (!convert(value, converted)) {
-            throw UsageError("{}: {} is {}, {} is expected (now: {})", where, quote_text(name), shown(value), expected(field->target),
-                             toml_value(field->target));
+            throw UsageError("{}: {} is {}, {} is expected (now: {})", where, quote_text(name), shown(value),
+                             expected(field->target), toml_value(field->target));
           }
           assignments.emplace_back([target, converted = std::move(converted)] { *target = converted; });
         },
@@ -316,7 +322,8 @@ void Options::read_toml(std::string_view text, const std::string& where) {
 }
 
 void Options::read_json(const nlohmann::json& document, const std::string& where) {
-  if (!document.is_object()) throw UsageError("{}: {} where an object with options is expected", where, shown(document));
+  if (!document.is_object())
+    throw UsageError("{}: {} where an object with options is expected", where, shown(document));
   Values values;
   const auto collect = [&](const auto& self, const json& level, const std::string& prefix) -> void {
     for (const auto& [key, value] : level.items()) {
@@ -345,7 +352,8 @@ void Options::set(std::string_view assignment) {
   const std::string text(stripped(assignment.substr(equals + 1)));
   const Field* field = find(name);
   if (field == nullptr) {
-    if (is_section(name)) throw UsageError("{}: {} is a section; name one of its options, as \"{}.NAME\"", where, quote_text(name), name);
+    if (is_section(name))
+      throw UsageError("{}: {} is a section; name one of its options, as \"{}.NAME\"", where, quote_text(name), name);
     refuse_unknown(name, where);
   }
 

@@ -1,5 +1,6 @@
 #pragma once
-// Strict options: a struct binds its fields by name once; TOML, --set, the resolved config.toml and the help come from that.
+// Strict options: a struct binds its fields by name once; TOML, --set, the resolved config.toml and the help come from
+// that.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -40,8 +41,8 @@ class Options {
   void read_toml_file(const std::filesystem::path& file);
   void read_toml(std::string_view text, const std::string& where);
 
-  /// One `key=value` as given to --set; the value is TOML, and a bare word is taken as a string. A text option takes whatever
-  /// stands there; a list may be written without brackets: `a,b,c`.
+  /// One `key=value` as given to --set; the value is TOML, and a bare word is taken as a string. A text option takes
+  /// whatever stands there; a list may be written without brackets: `a,b,c`.
   void set(std::string_view assignment);
 
   /// All fields and their present values, sections as tables, each line with its help as a comment.

@@ -59,8 +59,10 @@ using OptionsSet = Fixture;
 using OptionsJson = Fixture;
 
 TEST_F(OptionsToml, TakesValuesOfEveryType) {
-  options.read_toml("batch_size = 8\nlr = 1\nname = \"a \\\"b\\\"\"\nsizes = [1, 2, 3]\nconditions = ['x', 'y']\n"
-                    "l1.weight = 2.5\n[loss]\nenabled = false\n", "run.toml");
+  options.read_toml(
+      "batch_size = 8\nlr = 1\nname = \"a \\\"b\\\"\"\nsizes = [1, 2, 3]\nconditions = ['x', 'y']\n"
+      "l1.weight = 2.5\n[loss]\nenabled = false\n",
+      "run.toml");
   EXPECT_EQ(outer.batch_size, 8);
   EXPECT_EQ(outer.lr, 1.0);  // a whole number will do for a number
   EXPECT_EQ(outer.name, "a \"b\"");
@@ -75,7 +77,7 @@ TEST_F(OptionsToml, RefusesAnUnknownKeyAndOffersTheNearest) {
   EXPECT_THAT([&] { options.read_toml("batch_szie = 1", "run.toml"); },
               ThrowsMessage<UsageError>("run.toml: \"batch_szie\" is not an option; did you mean \"batch_size\"?"));
   expect_refusal("[l1]\nwieght = 1", "\"l1.wieght\" is not an option; did you mean \"l1.weight\"?");
-  expect_refusal("weight = 1", "did you mean \"l1.weight\"?");      // its section is missing
+  expect_refusal("weight = 1", "did you mean \"l1.weight\"?");  // its section is missing
   expect_refusal("[zzz]\nqqqqq = 1", "\"zzz\" is not an option; known: l1.weight");
   expect_refusal("\"l1.weight\" = 1", "\"l1.weight\" is not an option");  // one key with a dot in it, no section
   expect_refusal("\"\" = 1", "is not an option");
@@ -145,7 +147,9 @@ TEST_F(OptionsToml, ReadsBackWhatItWrites) {
 TEST_F(OptionsToml, WritesSectionsAndHelp) {
   const std::string text = options.to_toml();
   EXPECT_THAT(text, testing::StartsWith("batch_size = 16  # images a step\nlr = 0.0002  # Adam step size\n"));
-  EXPECT_THAT(text, HasSubstr("conditions = []  # those to keep; all when empty\n\n[l1]\nweight = 10.0  # how much it counts\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("conditions = []  # those to keep; all when empty\n\n[l1]\nweight = 10.0  # how much it counts\n"));
   EXPECT_THAT(text, HasSubstr("\n[loss]\n"));
 }
 
@@ -174,19 +178,24 @@ TEST_F(OptionsToml, SurvivesDeepNesting) {
   expect_refusal(chain + " = 1", "over 32 parts");
   expect_refusal("[" + chain + "]", "over 32 parts");
   expect_refusal("x = {" + chain + " = 1}", "over 32 parts");
-  expect_refusal("x = [\"\"\"a\"\"\"\", {" + chain + " = 1}]", "over 32 parts");  // four closing marks: one belongs to the text
+  expect_refusal("x = [\"\"\"a\"\"\"\", {" + chain + " = 1}]",
+                 "over 32 parts");  // four closing marks: one belongs to the text
   expect_refusal(arrays, "line 1");
   std::string tables = "x = ";
   for (int i = 0; i < 200000; ++i) tables += "{a = ";
   expect_refusal(tables, "line 1");
   // Dots in a text or a comment are no keys.
-  options.read_toml("# " + chain + "\nname = \"" + chain + "\"\nconditions = [\"\"\"" + chain + "\"\"\"]\n", "run.toml");
+  options.read_toml("# " + chain + "\nname = \"" + chain + "\"\nconditions = [\"\"\"" + chain + "\"\"\"]\n",
+                    "run.toml");
 }
 
 TEST_F(OptionsToml, ThrowsOnlyItsOwnErrorsWhateverTheBytes) {
   Rng rng(4);
-  const std::string base = options.to_toml() + "x = [{a = 1, b.c = 0x1F}, 1979-05-27T07:32:00Z, '''q''', \"\\u00e9\"]\n";
-  const auto alphabet = "=[]{}\"'#.,\\\n\r\t 0e+-_:\xC3\xA9\xFF\x00" "a"sv;
+  const std::string base =
+      options.to_toml() + "x = [{a = 1, b.c = 0x1F}, 1979-05-27T07:32:00Z, '''q''', \"\\u00e9\"]\n";
+  const auto alphabet =
+      "=[]{}\"'#.,\\\n\r\t 0e+-_:\xC3\xA9\xFF\x00"
+      "a"sv;
   for (int round = 0; round < 20000; ++round) {
     std::string text = base;
     for (int64_t n = rng.integer(1, 6); n > 0; --n) {
@@ -227,7 +236,8 @@ TEST_F(OptionsSet, TakesTomlOrABareWord) {
 }
 
 TEST_F(OptionsSet, LetsATextBeAnything) {
-  for (const char* text : {"word", "two words", "5", "1.5", "true", "2020-01-01", "[1, 2]", "/data/a=b", "", "\"half", "a#b"}) {
+  for (const char* text :
+       {"word", "two words", "5", "1.5", "true", "2020-01-01", "[1, 2]", "/data/a=b", "", "\"half", "a#b"}) {
     options.set(std::string("name=") + text);
     EXPECT_EQ(outer.name, text);
   }
@@ -271,7 +281,8 @@ TEST_F(OptionsJson, GoesThereAndBack) {
 
 TEST_F(OptionsJson, IsAsStrictAsToml) {
   const auto refused = [&](const char* text, const std::string& part) {
-    EXPECT_THAT([&] { options.read_json(nlohmann::json::parse(text), "config.json"); }, ThrowsMessage<UsageError>(HasSubstr(part)))
+    EXPECT_THAT([&] { options.read_json(nlohmann::json::parse(text), "config.json"); },
+                ThrowsMessage<UsageError>(HasSubstr(part)))
         << text;
   };
   refused(R"({"batch_szie": 1})", "config.json: \"batch_szie\" is not an option; did you mean \"batch_size\"?");

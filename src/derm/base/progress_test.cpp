@@ -72,7 +72,9 @@ TEST(Progress, DrawsABarAndPutsLogLinesAboveIt) {
   if (text.empty()) GTEST_SKIP() << "no pseudo terminal to be had";
   EXPECT_THAT(text, HasSubstr("training [............]   0%  0/40 images"));
   // Ten images in a quarter of a second are 40 a second, at most: the ten before the start do not count.
-  EXPECT_THAT(text, testing::ContainsRegex("\\[######\\.+\\]  50%  20/40 images  (40\\.0|[123][0-9]\\.[0-9]) images/s  ETA [0-9]+ s  loss 0\\.5"));
+  EXPECT_THAT(
+      text, testing::ContainsRegex(
+                "\\[######\\.+\\]  50%  20/40 images  (40\\.0|[123][0-9]\\.[0-9]) images/s  ETA [0-9]+ s  loss 0\\.5"));
   // The bar is wiped, the line written, the bar drawn anew.
   EXPECT_THAT(text, testing::ContainsRegex("\\[Ka line\r?\ntraining \\[####"));
   EXPECT_THAT(text, HasSubstr("[############] 100%  40/40 images"));

@@ -19,8 +19,8 @@ uint64_t finalise(uint64_t z) {
 
 }  // namespace
 
-// The number at place b of the splitmix64 sequence that starts at a scrambled a. Scrambling first keeps the sequences of
-// neighbouring a apart: (a, b + 1) and (a + golden, b) would otherwise be the same.
+// The number at place b of the splitmix64 sequence that starts at a scrambled a. Scrambling first keeps the sequences
+// of neighbouring a apart: (a, b + 1) and (a + golden, b) would otherwise be the same.
 uint64_t mix_seed(uint64_t a, uint64_t b) { return finalise(finalise(a + kGolden) + (b + 1) * kGolden); }
 
 uint64_t hash_text(std::string_view text) {
@@ -53,7 +53,8 @@ double Rng::uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
 double Rng::uniform(double low, double high) { return low + (high - low) * uniform(); }
 
 int64_t Rng::integer(int64_t low, int64_t high) {
-  if (low > high) throw UsageError("a random integer between {} and {} was asked for; the first must not be the larger", low, high);
+  if (low > high)
+    throw UsageError("a random integer between {} and {} was asked for; the first must not be the larger", low, high);
   const uint64_t span = static_cast<uint64_t>(high) - static_cast<uint64_t>(low) + 1;
   if (span == 0) return static_cast<int64_t>(next());  // every 64-bit number
   // The first 2^64 mod span values are drawn again, so that each remainder has equally many left.

@@ -17,14 +17,15 @@ class Rng {
  public:
   explicit Rng(uint64_t seed);
   uint64_t next();
-  double uniform();                           ///< [0, 1), 53 bits
+  double uniform();  ///< [0, 1), 53 bits
   double uniform(double low, double high);
-  int64_t integer(int64_t low, int64_t high); ///< both ends included, without modulo bias
-  double normal();                            ///< mean 0, deviation 1
+  int64_t integer(int64_t low, int64_t high);  ///< both ends included, without modulo bias
+  double normal();                             ///< mean 0, deviation 1
   bool chance(double probability);
   template <class T>
   void shuffle(std::vector<T>& v) {
-    for (size_t i = v.size(); i > 1; --i) std::swap(v[i - 1], v[static_cast<size_t>(integer(0, static_cast<int64_t>(i) - 1))]);
+    for (size_t i = v.size(); i > 1; --i)
+      std::swap(v[i - 1], v[static_cast<size_t>(integer(0, static_cast<int64_t>(i) - 1))]);
   }
 
  private:

@@ -13,8 +13,8 @@
 namespace derm {
 namespace {
 
-// The expected numbers come from a computation in Python's unlimited integers, written after the published definitions of
-// splitmix64 and xoshiro256++; that one gives the published 41943041, 58720359, ... from the state 1, 2, 3, 4.
+// The expected numbers come from a computation in Python's unlimited integers, written after the published definitions
+// of splitmix64 and xoshiro256++; that one gives the published 41943041, 58720359, ... from the state 1, 2, 3, 4.
 TEST(Rng, GivesThePublishedSequence) {
   Rng zero(0);
   EXPECT_EQ(zero.next(), 5987356902031041503u);

@@ -63,11 +63,14 @@ std::vector<fs::path> group_folders(std::string_view membership, const fs::path&
     const size_t first = line.find(':'), second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
     const std::string controllers = line.substr(first + 1, second - first - 1);
-    const bool ours = controller.empty() ? controllers.empty() : ("," + controllers + ",").find("," + controller + ",") != std::string::npos;
+    const bool ours = controller.empty() ? controllers.empty()
+                                         : ("," + controllers + ",").find("," + controller + ",") != std::string::npos;
     if (!ours) continue;
-    for (const std::string& base : controller.empty() ? std::vector<std::string>{"", "unified"} : std::vector<std::string>{controllers, controller}) {
+    for (const std::string& base : controller.empty() ? std::vector<std::string>{"", "unified"}
+                                                      : std::vector<std::string>{controllers, controller}) {
       fs::path group = fs::path(line.substr(second + 1)).relative_path();
-      for (; !group.empty() && group != group.parent_path(); group = group.parent_path()) folders.push_back(mount / base / group);
+      for (; !group.empty() && group != group.parent_path(); group = group.parent_path())
+        folders.push_back(mount / base / group);
       folders.push_back(mount / base);
     }
   }
@@ -117,10 +120,12 @@ std::optional<double> cgroup_cpu_limit(std::string_view membership, const fs::pa
   for (const fs::path& folder : group_folders(membership, mount, "")) {
     const std::string text = small_file(folder / "cpu.max");
     const size_t blank = text.find(' ');
-    if (blank != std::string::npos) take(number_at<double>(text.substr(0, blank)), number_at<double>(text.substr(blank)));
+    if (blank != std::string::npos)
+      take(number_at<double>(text.substr(0, blank)), number_at<double>(text.substr(blank)));
   }
   for (const fs::path& folder : group_folders(membership, mount, "cpu")) {
-    take(number_at<double>(small_file(folder / "cpu.cfs_quota_us")), number_at<double>(small_file(folder / "cpu.cfs_period_us")));
+    take(number_at<double>(small_file(folder / "cpu.cfs_quota_us")),
+         number_at<double>(small_file(folder / "cpu.cfs_period_us")));
   }
   return limit;
 }
@@ -130,7 +135,8 @@ std::optional<uint64_t> cgroup_memory_limit(std::string_view membership, const f
   const auto take = [&](std::optional<uint64_t> bytes) {
     if (bytes && *bytes > 0) limit = std::min(limit.value_or(*bytes), *bytes);
   };
-  for (const fs::path& folder : group_folders(membership, mount, "")) take(number_at<uint64_t>(small_file(folder / "memory.max")));
+  for (const fs::path& folder : group_folders(membership, mount, ""))
+    take(number_at<uint64_t>(small_file(folder / "memory.max")));
   for (const fs::path& folder : group_folders(membership, mount, "memory")) {
     take(number_at<uint64_t>(small_file(folder / "memory.limit_in_bytes")));
   }
@@ -156,7 +162,8 @@ uint64_t resident_memory_bytes() {
   const std::string text = small_file("/proc/self/statm");  // in pages: size, resident, ...
   const size_t blank = text.find(' ');
   if (blank == std::string::npos) return 0;
-  return number_at<uint64_t>(std::string_view(text).substr(blank)).value_or(0) * static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
+  return number_at<uint64_t>(std::string_view(text).substr(blank)).value_or(0) *
+         static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
 }
 
 void catch_interrupts() {

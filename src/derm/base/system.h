@@ -17,11 +17,12 @@ std::string version();  ///< "0.1.0"
 /// (libtorch's own count is half of it on machines without hyper-threading.)
 int usable_cpus();
 
-uint64_t total_memory_bytes();    ///< of the machine, or the cgroup's limit if lower
-uint64_t resident_memory_bytes(); ///< of this process now
+uint64_t total_memory_bytes();     ///< of the machine, or the cgroup's limit if lower
+uint64_t resident_memory_bytes();  ///< of this process now
 
-/// The limits that control groups (v1 and v2) put on a process, its group's and all its parents': processors' worth of time,
-/// and bytes of memory. `membership` is the text of /proc/self/cgroup, `mount` the folder /sys/fs/cgroup (tests make one up).
+/// The limits that control groups (v1 and v2) put on a process, its group's and all its parents': processors' worth of
+/// time, and bytes of memory. `membership` is the text of /proc/self/cgroup, `mount` the folder /sys/fs/cgroup (tests
+/// make one up).
 std::optional<double> cgroup_cpu_limit(std::string_view membership, const std::filesystem::path& mount);
 std::optional<uint64_t> cgroup_memory_limit(std::string_view membership, const std::filesystem::path& mount);
 

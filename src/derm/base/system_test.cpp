@@ -118,7 +118,8 @@ TEST(Interrupt, SetsAFlagTheFirstTimeAndEndsTheProcessTheSecond) {
 TEST(ParallelFor, DoesEachPieceOnce) {
   for (const int threads : {0, 1, 3, 100}) {
     std::vector<std::atomic<int>> done(1000);
-    parallel_for(done.size(), [&](size_t i) { ++done[i]; }, threads);
+    parallel_for(
+        done.size(), [&](size_t i) { ++done[i]; }, threads);
     for (const auto& count : done) ASSERT_EQ(count, 1);
   }
   parallel_for(0, [](size_t) { FAIL(); });
@@ -126,22 +127,30 @@ TEST(ParallelFor, DoesEachPieceOnce) {
 
 TEST(ParallelFor, UsesTheThreadsThatItMay) {
   std::atomic<int> met{0};
-  parallel_for(2, [&](size_t) {
-    ++met;
-    while (met < 2) std::this_thread::yield();  // would hang on one thread
-  }, 2);
+  parallel_for(
+      2,
+      [&](size_t) {
+        ++met;
+        while (met < 2) std::this_thread::yield();  // would hang on one thread
+      },
+      2);
   EXPECT_EQ(met, 2);
 }
 
 TEST(ParallelFor, RethrowsTheFirstExceptionAndSkipsTheRest) {
   for (const int threads : {1, 4}) {
     std::atomic<int> begun{0};
-    EXPECT_THAT([&] {
-      parallel_for(100000, [&](size_t i) {
-        ++begun;
-        if (i == 10) throw DataError("piece {}", i);
-      }, threads);
-    }, testing::ThrowsMessage<DataError>("piece 10"));
+    EXPECT_THAT(
+        [&] {
+          parallel_for(
+              100000,
+              [&](size_t i) {
+                ++begun;
+                if (i == 10) throw DataError("piece {}", i);
+              },
+              threads);
+        },
+        testing::ThrowsMessage<DataError>("piece 10"));
     EXPECT_LT(begun, 100000);
   }
 }
@@ -150,10 +159,13 @@ TEST(ParallelFor, StopsWhenInterrupted) {
   EXPECT_EQ(WEXITSTATUS(in_a_child([] {
               std::atomic<int> begun{0};
               try {
-                parallel_for(1000, [&](size_t i) {
-                  ++begun;
-                  if (i == 5) request_interrupt();
-                }, 1);
+                parallel_for(
+                    1000,
+                    [&](size_t i) {
+                      ++begun;
+                      if (i == 5) request_interrupt();
+                    },
+                    1);
               } catch (const Interrupted&) {
                 return begun == 6 ? 42 : 2;
               }
@@ -162,9 +174,12 @@ TEST(ParallelFor, StopsWhenInterrupted) {
             42);
   // The last piece was done when it came: nothing is lost.
   EXPECT_EQ(WEXITSTATUS(in_a_child([] {
-              parallel_for(3, [](size_t i) {
-                if (i == 2) request_interrupt();
-              }, 1);
+              parallel_for(
+                  3,
+                  [](size_t i) {
+                    if (i == 2) request_interrupt();
+                  },
+                  1);
               return 43;
             })),
             43);

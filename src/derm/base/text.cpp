@@ -22,7 +22,8 @@ size_t sequence_length(std::string_view text, size_t at) {
   }
   if (within(first, 0xF0, 0xF4)) {
     const uint8_t low = first == 0xF0 ? 0x90 : 0x80, high = first == 0xF4 ? 0x8F : 0xBF;
-    return within(byte(at + 1), low, high) && within(byte(at + 2), 0x80, 0xBF) && within(byte(at + 3), 0x80, 0xBF) ? 4 : 0;
+    return within(byte(at + 1), low, high) && within(byte(at + 2), 0x80, 0xBF) && within(byte(at + 3), 0x80, 0xBF) ? 4
+                                                                                                                   : 0;
   }
   return 0;
 }

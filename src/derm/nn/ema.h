@@ -3,8 +3,8 @@
 
 namespace derm::nn {
 
-/// Exponential moving average of one module in another of the same make: parameters and floating buffers are averaged, others
-/// copied. `average` = decay * average + (1 - decay) * current.
+/// Exponential moving average of one module in another of the same make: parameters and floating buffers are averaged,
+/// others copied. `average` = decay * average + (1 - decay) * current.
 void update_average(torch::nn::Module& average, const torch::nn::Module& current, double decay);
 
 /// Copies all parameters and buffers.

@@ -16,10 +16,10 @@ at::Tensor like_activations(const at::Tensor& parameter, const at::Tensor& x) {
   return parameter.to(x.scalar_type()).contiguous(format);
 }
 
-/// Doubling the side by a convolution, as four 2x2 convolutions on the small map, one for each output phase (2i + p, 2j + q):
-/// for nearest-neighbour doubling and a 3x3 kernel that is exact at 4/9 of the arithmetic, and a 4x4 transposed convolution of
-/// stride 2 is the same four kernels spelled differently. It also keeps both in bf16 where libtorch has no such transposed
-/// convolution on the CPU.
+/// Doubling the side by a convolution, as four 2x2 convolutions on the small map, one for each output phase (2i + p, 2j
+/// + q): for nearest-neighbour doubling and a 3x3 kernel that is exact at 4/9 of the arithmetic, and a 4x4 transposed
+/// convolution of stride 2 is the same four kernels spelled differently. It also keeps both in bf16 where libtorch has
+/// no such transposed convolution on the CPU.
 /// @param kernels  [2, 2, out, in, 2, 2]: phase p, phase q, then an ordinary kernel
 at::Tensor doubling_conv(const at::Tensor& x, const at::Tensor& kernels, const at::Tensor& bias) {
   const int64_t out = kernels.size(2), in = kernels.size(3), h = x.size(2), w = x.size(3);
@@ -70,7 +70,8 @@ ResizeConvImpl::ResizeConvImpl(int64_t in, int64_t out, bool with_bias) {
 }
 
 at::Tensor ResizeConvImpl::forward(const at::Tensor& x) {
-  // Of the doubled map, output row 2i sees input i - 1 once (tap 0) and i twice (taps 1, 2); row 2i + 1 sees i twice, i + 1 once.
+  // Of the doubled map, output row 2i sees input i - 1 once (tap 0) and i twice (taps 1, 2); row 2i + 1 sees i twice, i
+  // + 1 once.
   const at::Tensor phases = phase_matrix({1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1}, conv_->weight);
   return doubling_conv(x, at::einsum("pat,oits,qbs->pqoiab", {phases, conv_->weight, phases}), conv_->bias);
 }
@@ -90,8 +91,10 @@ NormImpl::NormImpl(std::string kind, int64_t channels) : kind_(std::move(kind)) 
 
 at::Tensor NormImpl::forward(const at::Tensor& x) {
   if (kind_ == "none") return x;
-  if (kind_ == "instance") return at::instance_norm(x, weight, bias, {}, {}, /*use_input_stats=*/true, 0.1, 1e-5, false);
-  return at::batch_norm(x, weight, bias, running_mean, running_var, is_training(), /*momentum=*/0.1, /*eps=*/1e-5, true);
+  if (kind_ == "instance")
+    return at::instance_norm(x, weight, bias, {}, {}, /*use_input_stats=*/true, 0.1, 1e-5, false);
+  return at::batch_norm(x, weight, bias, running_mean, running_var, is_training(), /*momentum=*/0.1, /*eps=*/1e-5,
+                        true);
 }
 
 }  // namespace derm::nn

@@ -1,6 +1,7 @@
 #pragma once
-// Layers that follow the precision of what flows through them: parameters are fp32, and each layer casts them to its input's
-// type, so that a whole network runs in bf16 channels-last without autocast (which leaves transposed convolution in fp32).
+// Layers that follow the precision of what flows through them: parameters are fp32, and each layer casts them to its
+// input's type, so that a whole network runs in bf16 channels-last without autocast (which leaves transposed
+// convolution in fp32).
 #include <string>
 
 #include <torch/nn/module.h>

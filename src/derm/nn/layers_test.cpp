@@ -65,7 +65,8 @@ TEST(Norm, KeepsPyTorchsNamesAndUsesRunningStatisticsInEvaluation) {
 }
 
 TEST(Average, ApproachesTheCurrentWeightsByItsDecay) {
-  Conv a(ConvOptions{.in = 1, .out = 1, .kernel = 1, .padding = 0}), b(ConvOptions{.in = 1, .out = 1, .kernel = 1, .padding = 0});
+  Conv a(ConvOptions{.in = 1, .out = 1, .kernel = 1, .padding = 0}),
+      b(ConvOptions{.in = 1, .out = 1, .kernel = 1, .padding = 0});
   torch::NoGradGuard guard;
   a->weight.fill_(1.0);
   b->weight.fill_(3.0);

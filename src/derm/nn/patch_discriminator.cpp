@@ -12,9 +12,9 @@ PatchDiscriminatorImpl::PatchDiscriminatorImpl(const PatchOptions& options) {
   if (options.width < 1) throw UsageError("the discriminator's width = {}, expected at least 1", options.width);
   const auto add = [&](int64_t in, int64_t out, int64_t stride, bool normed) {
     const auto index = convs_.size();
-    convs_.push_back(register_module(fmt::format("conv{}", index), Conv(ConvOptions{.in = in, .out = out, .kernel = 4,
-                                                                                    .stride = stride, .padding = 1,
-                                                                                    .bias = !normed})));
+    convs_.push_back(register_module(
+        fmt::format("conv{}", index),
+        Conv(ConvOptions{.in = in, .out = out, .kernel = 4, .stride = stride, .padding = 1, .bias = !normed})));
     norms_.push_back(register_module(fmt::format("norm{}", index), Norm(normed ? options.norm : "none", out)));
   };
   const bool normed = options.norm != "none";
@@ -40,8 +40,8 @@ PatchOutput PatchDiscriminatorImpl::forward(const at::Tensor& input) {
 }
 
 int64_t PatchDiscriminatorImpl::patch_px(int64_t layers) {
-  int64_t field = 4;                     // the last convolution, stride 1
-  field = (field - 1) + 4;               // the one before it, stride 1
+  int64_t field = 4;        // the last convolution, stride 1
+  field = (field - 1) + 4;  // the one before it, stride 1
   for (int64_t i = 0; i < layers; ++i) field = (field - 1) * 2 + 4;
   return field;
 }

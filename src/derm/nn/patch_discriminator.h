@@ -10,13 +10,13 @@ namespace derm::nn {
 struct PatchOptions {
   int64_t in_channels = 6;
   int64_t width = 64;
-  int64_t layers = 3;          ///< stride-2 levels: 3 sees 70x70 patches, 2 sees 34x34, 1 sees 16x16
+  int64_t layers = 3;  ///< stride-2 levels: 3 sees 70x70 patches, 2 sees 34x34, 1 sees 16x16
   std::string norm = "batch";
 };
 
 struct PatchOutput {
-  at::Tensor logits;                  ///< [N, 1, h, w]
-  std::vector<at::Tensor> features;   ///< activations of every layer before the last
+  at::Tensor logits;                 ///< [N, 1, h, w]
+  std::vector<at::Tensor> features;  ///< activations of every layer before the last
 };
 
 class PatchDiscriminatorImpl : public torch::nn::Module {

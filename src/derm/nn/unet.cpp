@@ -22,8 +22,9 @@ UNetImpl::UNetImpl(const UNetOptions& options) : options_(options) {
     const int64_t in = i == 0 ? options.in_channels : channels(i - 1);
     // The outermost and the innermost level have no norm; a bias before a batch norm would be taken out again by it.
     const bool normed = i != 0 && i != levels - 1 && options.norm != "none";
-    down_.push_back(register_module(fmt::format("down{}", i), Conv(ConvOptions{.in = in, .out = channels(i), .kernel = 4,
-                                                                               .stride = 2, .padding = 1, .bias = !normed})));
+    down_.push_back(register_module(
+        fmt::format("down{}", i),
+        Conv(ConvOptions{.in = in, .out = channels(i), .kernel = 4, .stride = 2, .padding = 1, .bias = !normed})));
     down_norm_.push_back(
         register_module(fmt::format("down{}_norm", i), Norm(normed ? options.norm : "none", channels(i))));
   }

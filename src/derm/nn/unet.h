@@ -9,9 +9,9 @@ namespace derm::nn {
 
 struct UNetOptions {
   int64_t in_channels = 3, out_channels = 3;
-  int64_t size_px = 256;       ///< power of two, 16 to 1024
-  int64_t width = 64;          ///< channels of the outermost level; doubles up to 8 width
-  int64_t levels = 8;          ///< halvings; at most log2(size)
+  int64_t size_px = 256;                ///< power of two, 16 to 1024
+  int64_t width = 64;                   ///< channels of the outermost level; doubles up to 8 width
+  int64_t levels = 8;                   ///< halvings; at most log2(size)
   std::string upsample = "transposed";  ///< transposed, resize
   std::string norm = "batch";
   int64_t dropout_levels = 3;  ///< inner up levels with dropout 0.5 in training

@@ -41,13 +41,17 @@ T value_of(const nlohmann::json& json, const char* name, const std::string& wher
   try {
     return v.get<T>();
   } catch (const nlohmann::json::exception&) {
-    throw DataError("{}: \"{}\" is {}, which is not of the type that is expected there; take the bundle from its source again",
-                    where, name, v.dump().substr(0, 60));
+    throw DataError(
+        "{}: \"{}\" is {}, which is not of the type that is expected there; take the bundle from its source again",
+        where, name, v.dump().substr(0, 60));
   }
 }
 
 nlohmann::json to_json(const Canary& canary) {
-  return {{"request", canary.request}, {"mean", canary.mean}, {"deviation", canary.deviation}, {"tolerance", canary.tolerance}};
+  return {{"request", canary.request},
+          {"mean", canary.mean},
+          {"deviation", canary.deviation},
+          {"tolerance", canary.tolerance}};
 }
 
 /// Convolution weights in fp16; what is small or would overflow stays as it is.
@@ -55,7 +59,8 @@ tensor::NamedTensors stored_state(const torch::nn::Module& module, bool half) {
   tensor::NamedTensors state;
   for (const auto& [name, original] : tensor::state_of(module)) {
     at::Tensor t = original.detach().to(at::kCPU);
-    if (half && t.is_floating_point() && t.dim() >= 2 && t.numel() > 0 && t.abs().max().item<double>() < 65504.0) t = t.to(at::kHalf);
+    if (half && t.is_floating_point() && t.dim() >= 2 && t.numel() > 0 && t.abs().max().item<double>() < 65504.0)
+      t = t.to(at::kHalf);
     state.emplace_back(name, t.contiguous());
   }
   return state;
@@ -114,21 +119,24 @@ void check_sums(const fs::path& bundle) {
     start = end + 1;
     if (line.empty()) continue;
     if (line.size() < 67 || line.substr(64, 2) != "  ") {
-      throw DataError("{}: the line '{}' is not a checksum and a name; copy the bundle again", list.string(), line.substr(0, 80));
+      throw DataError("{}: the line '{}' is not a checksum and a name; copy the bundle again", list.string(),
+                      line.substr(0, 80));
     }
     const std::string name = line.substr(66);
     const fs::path file = resolve_inside(bundle, name);
     if (!fs::exists(file)) throw DataError("{}: {} is missing; copy the bundle again", bundle.string(), name);
     const std::string found = sha256_file(file);
     if (found != line.substr(0, 64)) {
-      throw DataError("{}: its checksum is {}..., {} says {}...; the file was cut short or changed, copy the bundle again",
-                      file.string(), found.substr(0, 12), kSums, line.substr(0, 12));
+      throw DataError(
+          "{}: its checksum is {}..., {} says {}...; the file was cut short or changed, copy the bundle again",
+          file.string(), found.substr(0, 12), kSums, line.substr(0, 12));
     }
     seen.push_back(name);
   }
   for (const char* needed : {kConfig, kWeights}) {
     if (std::find(seen.begin(), seen.end(), needed) == seen.end()) {
-      throw DataError("{}: {} has no line for {}; the bundle is incomplete, copy it again", list.string(), kSums, needed);
+      throw DataError("{}: {} has no line for {}; the bundle is incomplete, copy it again", list.string(), kSums,
+                      needed);
     }
   }
 }
@@ -146,7 +154,8 @@ fs::path newest_checkpoint(const fs::path& run) {
   std::vector<fs::path> found;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(run / "checkpoints", error)) {
-    if (entry.path().filename().string().starts_with("step-") && looks_like_bundle(entry.path() / "bundle")) found.push_back(entry.path());
+    if (entry.path().filename().string().starts_with("step-") && looks_like_bundle(entry.path() / "bundle"))
+      found.push_back(entry.path());
   }
   // Steps are padded with zeros, but a very long run may outgrow the padding: longer names are later.
   const auto later = [](const fs::path& a, const fs::path& b) {
@@ -158,7 +167,8 @@ fs::path newest_checkpoint(const fs::path& run) {
 }
 
 bool looks_like_run(const fs::path& path) {
-  return fs::exists(path / "config.toml") || fs::exists(path / "checkpoints") || fs::exists(path / "best") || fs::exists(path / "latest");
+  return fs::exists(path / "config.toml") || fs::exists(path / "checkpoints") || fs::exists(path / "best") ||
+         fs::exists(path / "latest");
 }
 
 }  // namespace
@@ -243,8 +253,8 @@ tensor::Inputs on_device(const tensor::Inputs& inputs, const tensor::ComputePoli
   return moved;
 }
 
-image::Image image_of_request(Generator& generator, const data::Request& request, const data::MapSpec& map, const Needs& needs,
-                              const tensor::ComputePolicy& policy) {
+image::Image image_of_request(Generator& generator, const data::Request& request, const data::MapSpec& map,
+                              const Needs& needs, const tensor::ComputePolicy& policy) {
   const torch::NoGradGuard no_grad;
   const at::Tensor made = generator.generate(on_device(inputs_of(request, map, needs), policy));
   return tensor::images_of(made.to(at::kCPU, at::kFloat)).at(0);
@@ -299,8 +309,9 @@ std::string canary_fault(const Canary& canary, const image::Image& image) {
     const auto fault = [&](const char* what, double found, double expected) {
       return std::abs(found - expected) <= canary.tolerance  // false for NaN
                  ? std::string()
-                 : fmt::format("the {} of its {} is {:.1f}, {:.1f} +- {:.1f} was noted when the bundle was written", what,
-                               std::vector<std::string>{"red", "green", "blue"}[c], found, expected, canary.tolerance);
+                 : fmt::format("the {} of its {} is {:.1f}, {:.1f} +- {:.1f} was noted when the bundle was written",
+                               what, std::vector<std::string>{"red", "green", "blue"}[c], found, expected,
+                               canary.tolerance);
     };
     if (const std::string f = fault("mean", s.mean[c], canary.mean.at(c)); !f.empty()) return f;
     if (const std::string f = fault("deviation", s.deviation[c], canary.deviation.at(c)); !f.empty()) return f;
@@ -337,7 +348,8 @@ fs::path find_bundle(const fs::path& path) {
     throw UsageError("{}: there is nothing of that name; give a bundle or a run directory", path.string());
   }
   if (!fs::is_directory(path)) {
-    if (path.filename() == kWeights || path.filename() == kConfig) return path.has_parent_path() ? path.parent_path() : fs::path(".");
+    if (path.filename() == kWeights || path.filename() == kConfig)
+      return path.has_parent_path() ? path.parent_path() : fs::path(".");
     throw UsageError("{}: is a file, a bundle or a run directory is expected", path.string());
   }
   if (looks_like_bundle(path)) return path;
@@ -351,21 +363,24 @@ fs::path find_bundle(const fs::path& path) {
     throw UsageError("{}: is a data set, a bundle or a run directory is expected", path.string());
   }
   if (looks_like_run(path)) {
-    throw UsageError("{}: is a run that has not written a checkpoint yet; wait for its first one or resume it", path.string());
+    throw UsageError("{}: is a run that has not written a checkpoint yet; wait for its first one or resume it",
+                     path.string());
   }
   std::vector<std::string> runs, names;
   for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.is_directory() && (looks_like_bundle(entry.path()) || looks_like_run(entry.path()))) runs.push_back(entry.path().string());
+    if (entry.is_directory() && (looks_like_bundle(entry.path()) || looks_like_run(entry.path())))
+      runs.push_back(entry.path().string());
     names.push_back(entry.path().filename().string());
   }
   std::sort(runs.begin(), runs.end());
   std::sort(names.begin(), names.end());
   if (!runs.empty()) {
-    throw UsageError("{}: holds {} runs or bundles, one of them is expected; for example {}", path.string(), runs.size(), runs.back());
+    throw UsageError("{}: holds {} runs or bundles, one of them is expected; for example {}", path.string(),
+                     runs.size(), runs.back());
   }
   if (names.size() > 6) names.resize(6);
-  throw UsageError("{}: is neither a bundle (with config.json and model.safetensors) nor a run directory; it holds {}", path.string(),
-                   names.empty() ? "nothing" : fmt::format("{}", fmt::join(names, ", ")));
+  throw UsageError("{}: is neither a bundle (with config.json and model.safetensors) nor a run directory; it holds {}",
+                   path.string(), names.empty() ? "nothing" : fmt::format("{}", fmt::join(names, ", ")));
 }
 
 BundleConfig read_bundle_config(const fs::path& bundle) {

@@ -72,7 +72,8 @@ TEST_F(Bundle, GivesBackItsConfigAndWeights) {
   EXPECT_FALSE(generator_of(loaded.players).is_training());
   EXPECT_EQ(loaded.players.size(), 1u);
   // fp16 keeps 11 bits: a weight of 0.002 is off by less than 2e-6.
-  const auto before = players_.at("generator")->named_parameters(), after = loaded.players.at("generator")->named_parameters();
+  const auto before = players_.at("generator")->named_parameters(),
+             after = loaded.players.at("generator")->named_parameters();
   EXPECT_LT((before["weight"] - after["weight"]).abs().max().item<double>(), 1e-5);
   EXPECT_TRUE(torch::equal(before["depth"], after["depth"]));  // vectors stay fp32
   EXPECT_EQ(read_file(root_ / "b" / "README.md"), "card\n");
@@ -95,8 +96,10 @@ TEST_F(Bundle, UsesHalfPrecisionForWeightsOnlyAndPyTorchNames) {
   EXPECT_EQ(file.tensors.at("weight").scalar_type(), at::kHalf);
   EXPECT_EQ(file.tensors.at("depth").scalar_type(), at::kFloat);
   EXPECT_EQ(file.tensors.at("images_seen").scalar_type(), at::kLong);
-  write_bundle(root_ / "full", {.config = config_, .generator = players_.at("generator").get(), .card = "", .half = false});
-  EXPECT_EQ(tensor::read_safetensors(root_ / "full" / "model.safetensors").tensors.at("weight").scalar_type(), at::kFloat);
+  write_bundle(root_ / "full",
+               {.config = config_, .generator = players_.at("generator").get(), .card = "", .half = false});
+  EXPECT_EQ(tensor::read_safetensors(root_ / "full" / "model.safetensors").tensors.at("weight").scalar_type(),
+            at::kFloat);
 }
 
 TEST_F(Bundle, ReplacesAnOlderOneWholeButNothingElse) {
@@ -195,7 +198,9 @@ TEST_F(Bundle, ItsCanaryTellsAnotherImage) {
   EXPECT_THAT(canary_fault(config_.canary, brighter), HasSubstr("the mean of its red is"));
   tensor::ComputePolicy coarse;
   coarse.dtype = at::kBFloat16;
-  EXPECT_EQ(canary_fault(config_.canary, image_of_request(generator_of(players_), request, config_.map, painter_.needs(), coarse)), "");
+  EXPECT_EQ(canary_fault(config_.canary,
+                         image_of_request(generator_of(players_), request, config_.map, painter_.needs(), coarse)),
+            "");
 }
 
 TEST(BundleConfig, NamesWhatIsMissingOrOfTheWrongType) {

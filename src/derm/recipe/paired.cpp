@@ -39,7 +39,8 @@ int64_t resolve_levels(int64_t levels, int64_t size_px) {
   int64_t most = 0;
   while ((int64_t{2} << most) <= size_px) ++most;
   if (levels == 0) return std::min<int64_t>(most, 8);
-  if (levels < 2 || levels > most) throw UsageError("levels = {}, expected 2 to {} for {} px images, or 0 for as many as fit", levels, most, size_px);
+  if (levels < 2 || levels > most)
+    throw UsageError("levels = {}, expected 2 to {} for {} px images, or 0 for as many as fit", levels, most, size_px);
   return levels;
 }
 

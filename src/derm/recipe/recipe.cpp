@@ -52,8 +52,8 @@ const std::string& Catalogue::summary(const std::string& name) const {
 
 at::Tensor latent_of_seed(const Needs& needs, int64_t size_px, uint64_t seed) {
   if (needs.latent == 0 && needs.noise_planes == 0) return {};
-  const at::Tensor latent =
-      needs.noise_planes > 0 ? torch::empty({1, needs.noise_planes, size_px, size_px}) : torch::empty({1, needs.latent});
+  const at::Tensor latent = needs.noise_planes > 0 ? torch::empty({1, needs.noise_planes, size_px, size_px})
+                                                   : torch::empty({1, needs.latent});
   Rng random(mix_seed(seed, hash_text("latent")));
   float* values = latent.data_ptr<float>();
   for (int64_t i = 0; i < latent.numel(); ++i) values[i] = static_cast<float>(random.normal());

@@ -1,5 +1,6 @@
 #pragma once
-// What a recipe is: its networks, their optimisers, and the phases of a step. The training loop knows nothing else of a method.
+// What a recipe is: its networks, their optimisers, and the phases of a step. The training loop knows nothing else of a
+// method.
 #include <functional>
 #include <map>
 #include <memory>
@@ -63,7 +64,7 @@ struct StepContext {
   const tensor::Batch& batch;  ///< on the device, in the policy's type and format (region and real image are fp32 too)
   int64_t step = 0;
   double kimg = 0;
-  at::Generator& random;       ///< seeded from (run seed, step): what a step draws depends on nothing else
+  at::Generator& random;  ///< seeded from (run seed, step): what a step draws depends on nothing else
   StepMemo& memo;
 };
 
@@ -81,8 +82,9 @@ struct AdamSpec {
 class Recipe {
  public:
   virtual ~Recipe() = default;
-  virtual void bind(Options& o) = 0;                       ///< its options, under "recipe." in a run file
-  virtual void validate(const ImageSpec& spec) const = 0;  ///< throws UsageError naming field, value and what is accepted
+  virtual void bind(Options& o) = 0;  ///< its options, under "recipe." in a run file
+  virtual void validate(
+      const ImageSpec& spec) const = 0;  ///< throws UsageError naming field, value and what is accepted
   virtual Needs needs() const = 0;
   virtual Players make_players(const ImageSpec& spec, at::Generator& random) const = 0;
   virtual std::vector<Phase> phases(const Players& players) const = 0;
@@ -90,7 +92,7 @@ class Recipe {
   /// Factor on every learning rate, by the part of the run that is done (0 to 1).
   virtual double lr_factor(double progress) const;
   virtual int64_t default_batch() const { return 8; }
-  virtual std::string hint() const = 0;                    ///< "dermgan(width=32)", for messages about weights
+  virtual std::string hint() const = 0;  ///< "dermgan(width=32)", for messages about weights
 };
 
 /// The recipes that the build found, by name.
@@ -111,8 +113,8 @@ class Catalogue {
   std::vector<Entry> entries_;
 };
 
-/// The latent that a seed stands for: [1, latent] or [1, noise_planes, S, S], the same on every machine; undefined if the recipe
-/// needs none.
+/// The latent that a seed stands for: [1, latent] or [1, noise_planes, S, S], the same on every machine; undefined if
+/// the recipe needs none.
 at::Tensor latent_of_seed(const Needs& needs, int64_t size_px, uint64_t seed);
 
 /// The spec of images for a recipe fed from `map` planes.

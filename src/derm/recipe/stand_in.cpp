@@ -16,15 +16,20 @@ at::Tensor srgb_of_lab(const at::Tensor& L, const at::Tensor& a, const at::Tenso
   };
   const at::Tensor fy = (L + 16) / 116;
   const at::Tensor x = 0.95047 * inverse(fy + a / 500), y = inverse(fy), z = 1.08883 * inverse(fy - b / 200);
-  const at::Tensor linear = at::cat({3.2404542 * x - 1.5371385 * y - 0.4985314 * z, -0.9692660 * x + 1.8760108 * y + 0.0415560 * z,
-                                     0.0556434 * x - 0.2040259 * y + 1.0572252 * z}, 1).clamp(0, 1);
+  const at::Tensor linear =
+      at::cat({3.2404542 * x - 1.5371385 * y - 0.4985314 * z, -0.9692660 * x + 1.8760108 * y + 0.0415560 * z,
+               0.0556434 * x - 0.2040259 * y + 1.0572252 * z},
+              1)
+          .clamp(0, 1);
   return at::where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(1e-9).pow(1 / 2.4) - 0.055);
 }
 
 class PainterNet : public Generator {
  public:
   PainterNet(const ImageSpec& spec, const Painter& painter, at::Generator& random)
-      : conditions_(static_cast<int64_t>(spec.conditions.size())), heed_skin_(painter.heed_skin), heed_region_(painter.heed_region) {
+      : conditions_(static_cast<int64_t>(spec.conditions.size())),
+        heed_skin_(painter.heed_skin),
+        heed_region_(painter.heed_region) {
     weight = register_parameter("weight", at::randn({3, spec.map_channels, 3, 3}, random) * (painter.texture / 255));
     depth = register_parameter("depth", at::full({1}, 0.45));
     register_buffer("images_seen", at::zeros({1}, at::kLong));
@@ -36,7 +41,8 @@ class PainterNet : public Generator {
     at::Tensor region = map.narrow(1, conditions_, 1);
     if (!heed_region_) {
       const at::Tensor line = at::linspace(-1, 1, side, map.options());
-      region = ((line.square().unsqueeze(0) + line.square().unsqueeze(1)).sqrt() < 0.35).to(at::kFloat).expand_as(region);
+      region =
+          ((line.square().unsqueeze(0) + line.square().unsqueeze(1)).sqrt() < 0.35).to(at::kFloat).expand_as(region);
     }
     const auto skin = [&](int64_t i, double factor, double shift, double fixed) {
       const at::Tensor plane = map.narrow(1, conditions_ + 1 + i, 1) * factor + shift;
@@ -65,7 +71,8 @@ void Painter::bind(Options& o) {
 }
 
 void Painter::validate(const ImageSpec&) const {
-  if (!(texture >= 0 && texture <= 255)) throw UsageError("recipe.texture: {} was given, 0 to 255 is accepted", texture);
+  if (!(texture >= 0 && texture <= 255))
+    throw UsageError("recipe.texture: {} was given, 0 to 255 is accepted", texture);
 }
 
 Needs Painter::needs() const {
@@ -104,8 +111,8 @@ data::Offer stand_in_offer() {
   return offer;
 }
 
-void write_untrained_bundle(const std::filesystem::path& directory, Recipe& recipe, const std::string& name, int64_t size_px,
-                            const data::Offer& offer) {
+void write_untrained_bundle(const std::filesystem::path& directory, Recipe& recipe, const std::string& name,
+                            int64_t size_px, const data::Offer& offer) {
   BundleConfig config;
   config.recipe = name;
   Options options;
@@ -121,7 +128,8 @@ void write_untrained_bundle(const std::filesystem::path& directory, Recipe& reci
   at::Generator random = at::detail::createCPUGenerator(5);
   const Players players = recipe.make_players(image_spec(recipe, size_px, offer.conditions), random);
   config.canary = make_canary(generator_of(players), config, recipe.needs());
-  write_bundle(directory, {.config = config, .generator = players.at("generator").get(), .card = "An untrained network.\n"});
+  write_bundle(directory,
+               {.config = config, .generator = players.at("generator").get(), .card = "An untrained network.\n"});
 }
 
 Catalogue stand_in_catalogue() {

@@ -67,7 +67,8 @@ void Adam::load(const tensor::SafeTensors& state, const std::string& prefix, con
   for (auto& [name, ours] : this->state(prefix)) {
     const auto found = state.tensors.find(name);
     if (found == state.tensors.end() || found->second.sizes() != ours.sizes())
-      throw DataError("{}: the optimiser state '{}' is missing or of another shape; resume with the options of the run", where, name);
+      throw DataError("{}: the optimiser state '{}' is missing or of another shape; resume with the options of the run",
+                      where, name);
     at::Tensor target = ours;
     target.copy_(found->second);
   }

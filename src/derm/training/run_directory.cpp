@@ -25,7 +25,9 @@ fs::path new_run_directory(const fs::path& out, const std::string& name) {
       fs::create_directory(run / "checkpoints", failed);
       return run;
     }
-    if (failed) throw DataError("{}: the run directory cannot be made ({}); choose another --out", run.string(), failed.message());
+    if (failed)
+      throw DataError("{}: the run directory cannot be made ({}); choose another --out", run.string(),
+                      failed.message());
   }
 }
 
@@ -48,7 +50,8 @@ void point_to(const fs::path& run, const std::string& link, const fs::path& chec
 
 fs::path latest_checkpoint(const fs::path& run) {
   if (!fs::exists(run / "config.toml"))
-    throw UsageError("{}: not a run directory (it has no config.toml); give the folder that `dermgan train` made", run.string());
+    throw UsageError("{}: not a run directory (it has no config.toml); give the folder that `dermgan train` made",
+                     run.string());
   if (!fs::exists(run / "latest" / "state.json"))
     throw DataError("{}: the run has no checkpoint yet, so there is nothing to resume; train it anew", run.string());
   return fs::canonical(run / "latest");

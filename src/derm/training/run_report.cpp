@@ -41,12 +41,14 @@ void write_run_report(const fs::path& run) {
   const auto stats = read_lines(run / "stats.jsonl");
   std::vector<fs::path> fakes;
   for (const auto& entry : fs::directory_iterator(run))
-    if (entry.path().filename().string().starts_with("fakes") && entry.path().extension() == ".png") fakes.push_back(entry.path());
+    if (entry.path().filename().string().starts_with("fakes") && entry.path().extension() == ".png")
+      fakes.push_back(entry.path());
   std::sort(fakes.begin(), fakes.end());
   page.heading("What it makes");
   if (!fakes.empty())
-    page.figure(image::read_image(fakes.back()), "The same requests through the whole run, here at " + fakes.back().stem().string() +
-                                                     "; no photograph stands behind them. Average of the weights.",
+    page.figure(image::read_image(fakes.back()),
+                "The same requests through the whole run, here at " + fakes.back().stem().string() +
+                    "; no photograph stands behind them. Average of the weights.",
                 "Sheet of generated skin images, a row a condition");
   if (fs::exists(run / "reals.png"))
     page.figure(image::read_image(run / "reals.png"), "Some of the images it learns from", "Sheet of training images");
@@ -78,8 +80,7 @@ void write_run_report(const fs::path& run) {
       found->y.push_back(value.get<double>());
     }
   }
-  for (const auto& [player, series] : by_player)
-    page.plot(curves(player, "loss (before its weight)", series));
+  for (const auto& [player, series] : by_player) page.plot(curves(player, "loss (before its weight)", series));
   if (!stats.empty()) {
     const auto& last = stats.back();
     page.heading("Speed");

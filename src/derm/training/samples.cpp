@@ -6,9 +6,9 @@
 #include <torch/torch.h>
 
 #include "derm/base/random.h"
+#include "derm/image/codec.h"
 #include "derm/image/draw.h"
 #include "derm/image/resize.h"
-#include "derm/image/codec.h"
 #include "derm/loader/loader.h"
 #include "derm/metrics/kid.h"
 #include "derm/recipe/bundle.h"
@@ -21,7 +21,9 @@ constexpr int64_t kSampleBatch = 8;
 constexpr size_t kFewestForKid = 64, kMostForKid = 500;
 
 tensor::Inputs slice(const tensor::Inputs& all, int64_t from) {
-  const auto cut = [&](const at::Tensor& t) { return t.defined() ? t.slice(0, from, std::min(from + kSampleBatch, t.size(0))) : t; };
+  const auto cut = [&](const at::Tensor& t) {
+    return t.defined() ? t.slice(0, from, std::min(from + kSampleBatch, t.size(0))) : t;
+  };
   return {.latent = cut(all.latent), .label = cut(all.label), .map = cut(all.map)};
 }
 
@@ -56,7 +58,8 @@ image::Image reals_sheet(const data::DataSet& data, const std::vector<size_t>& r
   for (size_t i = 0; i < rows.size() && i < kColumns * kRows; ++i) {
     if (i % kColumns == 0) grid.rows.emplace_back();
     const auto& record = data.records()[rows[i * rows.size() / std::min(rows.size(), kColumns * kRows)]];
-    grid.rows.back().push_back(image::resize(image::to_rgb(image::read_image(data.path_of(record.file_name))), side, side));
+    grid.rows.back().push_back(
+        image::resize(image::to_rgb(image::read_image(data.path_of(record.file_name))), side, side));
   }
   return image::draw_grid(grid);
 }

@@ -14,7 +14,8 @@
 
 namespace derm::training {
 
-/// Images of `inputs` in batches, in evaluation mode and without gradients; the mode is put back. [N, 3, S, S] on the CPU.
+/// Images of `inputs` in batches, in evaluation mode and without gradients; the mode is put back. [N, 3, S, S] on the
+/// CPU.
 at::Tensor sample(recipe::Generator& generator, const tensor::Inputs& inputs, const tensor::ComputePolicy& policy);
 
 /// A sheet of real training images (reals.png).
@@ -32,14 +33,15 @@ class FixedSamples {
   tensor::Inputs inputs_;
 };
 
-/// KID of generated images against validation images, the generated ones made from the validation rows' maps. Below 64 images
-/// there is no number.
+/// KID of generated images against validation images, the generated ones made from the validation rows' maps. Below 64
+/// images there is no number.
 class ValidationKid {
  public:
-  ValidationKid(const recipe::Recipe& recipe, const data::DataSet& data, std::vector<size_t> rows, const data::MapSpec& map,
-                data::Shape shape);
+  ValidationKid(const recipe::Recipe& recipe, const data::DataSet& data, std::vector<size_t> rows,
+                const data::MapSpec& map, data::Shape shape);
   bool available() const { return available_; }
-  nlohmann::json measure(recipe::Generator& generator, const tensor::ComputePolicy& policy);  ///< "kid", "deviation", protocol
+  nlohmann::json measure(recipe::Generator& generator,
+                         const tensor::ComputePolicy& policy);  ///< "kid", "deviation", protocol
 
  private:
   bool available_ = false;

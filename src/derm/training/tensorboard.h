@@ -1,6 +1,6 @@
 #pragma once
-// TensorBoard event files. Own code because nothing packaged writes them: TFRecord framing with masked CRC-32C around the few
-// protobuf fields that scalars and images take.
+// TensorBoard event files. Own code because nothing packaged writes them: TFRecord framing with masked CRC-32C around
+// the few protobuf fields that scalars and images take.
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -11,8 +11,8 @@
 
 namespace derm::training {
 
-uint32_t crc32c(std::string_view bytes);        ///< Castagnoli, as RFC 3720
-uint32_t masked_crc32c(std::string_view bytes); ///< TFRecord's rotation and offset
+uint32_t crc32c(std::string_view bytes);         ///< Castagnoli, as RFC 3720
+uint32_t masked_crc32c(std::string_view bytes);  ///< TFRecord's rotation and offset
 
 class TensorBoardWriter {
  public:

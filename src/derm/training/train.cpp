@@ -30,8 +30,9 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 constexpr double kDefaultEpochs = 200;
-constexpr double kLogSeconds = 5;          // at most this often, and at every snapshot
-constexpr int64_t kCheckEveryOnDevice = 16;  // a GPU's losses are looked at in bundles, so that no step waits for the host
+constexpr double kLogSeconds = 5;  // at most this often, and at every snapshot
+constexpr int64_t kCheckEveryOnDevice =
+    16;  // a GPU's losses are looked at in bundles, so that no step waits for the host
 
 /// A loss value that has not been looked at yet.
 struct PendingTerm {
@@ -48,24 +49,31 @@ class Trainer {
     options_.validate();
     if (options_.size_px == 0) options_.size_px = data_.size_px();
     if (options_.size_px == 0)
-      throw UsageError("{}: the images differ in size; give size_px (--size), or run `dermgan prepare` on them", options_.data);
+      throw UsageError("{}: the images differ in size; give size_px (--size), or run `dermgan prepare` on them",
+                       options_.data);
     if (options_.batch == 0) options_.batch = recipe.default_batch();
     shape_ = data::shape_from_name(options_.region_shape);
     rows_ = data_.usable("train");
     if (rows_.empty())
-      throw DataError("{}: no row of the split \"train\" can be trained on (a condition, a box or mask, a skin colour and a quality "
-                      "of at least {} are needed); run `dermgan prepare` on it", options_.data, data_.min_quality());
+      throw DataError(
+          "{}: no row of the split \"train\" can be trained on (a condition, a box or mask, a skin colour and a "
+          "quality "
+          "of at least {} are needed); run `dermgan prepare` on it",
+          options_.data, data_.min_quality());
     validation_rows_ = data_.usable("validation");
     spec_ = recipe::image_spec(recipe, options_.size_px, data_.conditions());
     recipe.validate(spec_);
     needs_ = recipe.needs();
-    map_ = data::MapSpec{.encoding = needs_.encoding, .conditions = data_.conditions(), .size_px = static_cast<int>(options_.size_px)};
+    map_ = data::MapSpec{
+        .encoding = needs_.encoding, .conditions = data_.conditions(), .size_px = static_cast<int>(options_.size_px)};
     offer_ = data::offer_of(data_);
     offer_.shape = shape_ == data::Shape::mask ? data::Shape::blob : shape_;
-    if (options_.kimg == 0 && options_.minutes == 0) options_.kimg = kDefaultEpochs * static_cast<double>(rows_.size()) / 1000;
+    if (options_.kimg == 0 && options_.minutes == 0)
+      options_.kimg = kDefaultEpochs * static_cast<double>(rows_.size()) / 1000;
 
     policy_ = tensor::choose_policy(options_.compute);
-    at::Generator random = at::detail::createCPUGenerator(mix_seed(static_cast<uint64_t>(options_.seed), hash_text("weights")));
+    at::Generator random =
+        at::detail::createCPUGenerator(mix_seed(static_cast<uint64_t>(options_.seed), hash_text("weights")));
     players_ = recipe.make_players(spec_, random);
     average_ = recipe.make_players(spec_, random).at("generator");
     for (auto& [name, player] : players_) player->to(policy_.device);
@@ -98,7 +106,8 @@ class Trainer {
     const std::string sizes = [&] {
       std::string text;
       for (const auto& [name, player] : players_)
-        text += fmt::format("{}{} {:.2f} M", text.empty() ? "" : ", ", name, static_cast<double>(tensor::parameter_count(*player)) / 1e6);
+        text += fmt::format("{}{} {:.2f} M", text.empty() ? "" : ", ", name,
+                            static_cast<double>(tensor::parameter_count(*player)) / 1e6);
       return text;
     }();
     log_info("{}: {} images to train on, {} to validate on, {} px, batch {}; {}; {}", run.string(), rows_.size(),
@@ -131,13 +140,15 @@ class Trainer {
       one_step();
       progress.update(by_clock ? elapsed() : kimg() * 1000, note_);
       if (seconds_since(last_log_) >= kLogSeconds) write_stats();
-      const bool due = (options_.snapshot_minutes > 0 && seconds_since(last_snapshot_) >= options_.snapshot_minutes * 60) ||
-                       (options_.snapshot_kimg > 0 && kimg() - last_snapshot_kimg_ >= options_.snapshot_kimg);
+      const bool due =
+          (options_.snapshot_minutes > 0 && seconds_since(last_snapshot_) >= options_.snapshot_minutes * 60) ||
+          (options_.snapshot_kimg > 0 && kimg() - last_snapshot_kimg_ >= options_.snapshot_kimg);
       if (due && progress_share() < 1.0) snapshot();
     }
     progress.finish();
     if (step_ > last_snapshot_step_) snapshot();
-    if (interrupted) log_info("stopped as asked at step {}; go on with: dermgan train --resume {}", step_, run.string());
+    if (interrupted)
+      log_info("stopped as asked at step {}; go on with: dermgan train --resume {}", step_, run.string());
     return {.run = run, .steps = step_, .kimg = kimg(), .interrupted = interrupted};
   }
 
@@ -211,7 +222,8 @@ class Trainer {
       const auto missing = tensor::load_matching(module, tensor::read_safetensors(file));
       const auto all = tensor::state_of(module).size();
       if (missing.size() == all)
-        throw UsageError("{}: none of its tensors fits {}; give a file of the same recipe", file.string(), recipe_.hint());
+        throw UsageError("{}: none of its tensors fits {}; give a file of the same recipe", file.string(),
+                         recipe_.hint());
       log_info("{} starts from {}: {} of {} tensors fit", player, file.string(), all - missing.size(), all);
     };
     if (!fs::exists(generator_file))
@@ -232,9 +244,12 @@ class Trainer {
       std::lock_guard<std::mutex> lock(random.mutex());
       random.set_current_seed(mix_seed(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(step_)));
     }
-    const auto draw = [&](at::IntArrayRef shape) { return at::randn(shape, random, at::TensorOptions().device(policy_.device)); };
+    const auto draw = [&](at::IntArrayRef shape) {
+      return at::randn(shape, random, at::TensorOptions().device(policy_.device));
+    };
     if (needs_.noise_planes > 0)
-      batch.inputs.latent = policy_.activations(draw({options_.batch, needs_.noise_planes, options_.size_px, options_.size_px}));
+      batch.inputs.latent =
+          policy_.activations(draw({options_.batch, needs_.noise_planes, options_.size_px, options_.size_px}));
     else if (needs_.latent > 0)
       batch.inputs.latent = draw({options_.batch, needs_.latent});
 
@@ -275,9 +290,11 @@ class Trainer {
     for (size_t i = 0; i < pending_.size(); ++i) {
       if (!std::isfinite(v[i])) {
         const std::string found = fmt::format("{}", v[i]);
-        throw DataError("{}: the loss {} became {} at step {}; the run stopped, its last good checkpoint is {}. A smaller lr or "
-                        "compute.precision=fp32 may help", run_.string(), pending_[i].name, found, pending_[i].step,
-                        last_snapshot_step_ > 0 ? fmt::format("step {}", last_snapshot_step_) : "none yet");
+        throw DataError(
+            "{}: the loss {} became {} at step {}; the run stopped, its last good checkpoint is {}. A smaller lr or "
+            "compute.precision=fp32 may help",
+            run_.string(), pending_[i].name, found, pending_[i].step,
+            last_snapshot_step_ > 0 ? fmt::format("step {}", last_snapshot_step_) : "none yet");
       }
       auto& sum = sums_[pending_[i].name];
       sum.first += v[i];
@@ -296,17 +313,24 @@ class Trainer {
       losses[name] = mean;
       board_->scalar("loss/" + name, mean, step_);
     }
-    const double seconds = seconds_since(last_log_), images = static_cast<double>((step_ - last_log_step_) * options_.batch);
+    const double seconds = seconds_since(last_log_),
+                 images = static_cast<double>((step_ - last_log_step_) * options_.batch);
     const double s_per_kimg = images > 0 ? seconds / images * 1000 : 0;
-    append_line(run_ / "stats.jsonl", {{"step", step_}, {"kimg", kimg()}, {"elapsed_s", elapsed()}, {"s_per_kimg", s_per_kimg},
-                                       {"lr_factor", lr_factor_}, {"waited_s", loader_->waited_s()},
-                                       {"resident_bytes", resident_memory_bytes()}, {"losses", losses}});
+    append_line(run_ / "stats.jsonl", {{"step", step_},
+                                       {"kimg", kimg()},
+                                       {"elapsed_s", elapsed()},
+                                       {"s_per_kimg", s_per_kimg},
+                                       {"lr_factor", lr_factor_},
+                                       {"waited_s", loader_->waited_s()},
+                                       {"resident_bytes", resident_memory_bytes()},
+                                       {"losses", losses}});
     board_->scalar("progress/kimg", kimg(), step_);
     board_->scalar("progress/s_per_kimg", s_per_kimg, step_);
     board_->scalar("progress/data_waited_s", loader_->waited_s(), step_);
     board_->flush();
     note_ = fmt::format("step {}, {:.2f} kimg, {:.1f} images/s", step_, kimg(), seconds > 0 ? images / seconds : 0.0);
-    if (losses.contains("g_main/adversarial")) note_ += fmt::format(", adversarial {:.2f}", losses["g_main/adversarial"].get<double>());
+    if (losses.contains("g_main/adversarial"))
+      note_ += fmt::format(", adversarial {:.2f}", losses["g_main/adversarial"].get<double>());
     sums_.clear();
     last_log_ = Clock::now();
     last_log_step_ = step_;
@@ -323,7 +347,8 @@ class Trainer {
     for (const auto& [name, player] : players_)
       for (const auto& p : player->parameters())
         if (!at::isfinite(p).all().item<bool>())
-          throw DataError("{}: weights of the {} are not finite at step {}; the last good checkpoint stands", run_.string(), name, step_);
+          throw DataError("{}: weights of the {} are not finite at step {}; the last good checkpoint stands",
+                          run_.string(), name, step_);
     nlohmann::json metric;
     bool is_best = true;
     if (kid_->available()) {
@@ -336,8 +361,8 @@ class Trainer {
       append_line(run_ / fmt::format("metric-kid-{}.jsonl", metric["extractor"].get<std::string>()), metric);
       board_->scalar("metric/kid", value, step_);
       log_info("step {}, {:.2f} kimg: KID {:.4f} +- {:.4f} ({}, {} validation images){}", step_, kimg(), value,
-               metric["deviation"].get<double>(), metric["extractor"].get<std::string>(), metric["n_real"].get<int64_t>(),
-               is_best ? ", best so far" : "");
+               metric["deviation"].get<double>(), metric["extractor"].get<std::string>(),
+               metric["n_real"].get<int64_t>(), is_best ? ", best so far" : "");
     }
     write_fakes(step_);
     const fs::path checkpoint = write_checkpoint(metric);
@@ -363,7 +388,8 @@ class Trainer {
     for (const auto& [name, adam] : optimisers_)
       for (auto& item : adam.state(name + "/")) moments.push_back(item);
     tensor::write_safetensors(directory.path() / "optimiser.safetensors", moments);
-    nlohmann::json state = {{"format", 1}, {"step", step_}, {"kimg", kimg()}, {"elapsed_s", elapsed()}, {"code_version", version()}};
+    nlohmann::json state = {
+        {"format", 1}, {"step", step_}, {"kimg", kimg()}, {"elapsed_s", elapsed()}, {"code_version", version()}};
     if (std::isfinite(best_kid_)) state["best_kid"] = best_kid_;
     write_file(directory.path() / "state.json", state.dump(2) + "\n");
 
@@ -376,14 +402,25 @@ class Trainer {
     config.conditions = data_.conditions();
     config.map = map_;
     config.offer = offer_;
-    config.training = {{"kimg", kimg()}, {"steps", step_}, {"seed", options_.seed}, {"batch", options_.batch}, {"ema", true},
-                       {"ema_kimg", options_.ema_kimg}, {"images", rows_.size()}, {"data", data_.root().filename().string()},
-                       {"data_fingerprint", data_.fingerprint()}, {"code_version", version()}, {"metric", metric},
-                       {"region_shape", options_.region_shape}, {"elapsed_s", elapsed()}, {"init_from", options_.init_from}};
+    config.training = {{"kimg", kimg()},
+                       {"steps", step_},
+                       {"seed", options_.seed},
+                       {"batch", options_.batch},
+                       {"ema", true},
+                       {"ema_kimg", options_.ema_kimg},
+                       {"images", rows_.size()},
+                       {"data", data_.root().filename().string()},
+                       {"data_fingerprint", data_.fingerprint()},
+                       {"code_version", version()},
+                       {"metric", metric},
+                       {"region_shape", options_.region_shape},
+                       {"elapsed_s", elapsed()},
+                       {"init_from", options_.init_from}};
     auto& average = dynamic_cast<recipe::Generator&>(*average_);
     config.canary = recipe::make_canary(average, config, needs_);
     recipe::BundleFiles files{.config = config, .generator = average_.get(), .card = model_card(config, data_)};
-    if (options_.with_discriminator && players_.contains("discriminator")) files.discriminator = players_.at("discriminator").get();
+    if (options_.with_discriminator && players_.contains("discriminator"))
+      files.discriminator = players_.at("discriminator").get();
     recipe::write_bundle(directory.path() / "bundle", files);
     directory.commit();
     return path;
@@ -456,7 +493,8 @@ void TrainOptions::bind(Options& o) {
 
 void TrainOptions::validate() const {
   const auto at_least = [](const char* field, double value, double least) {
-    if (!(value >= least) || !std::isfinite(value)) throw UsageError("{} = {}, expected a number of at least {}", field, value, least);
+    if (!(value >= least) || !std::isfinite(value))
+      throw UsageError("{} = {}, expected a number of at least {}", field, value, least);
   };
   if (data.empty()) throw UsageError("no data set was named; give --data FOLDER, as `dermgan prepare` wrote it");
   at_least("size_px", static_cast<double>(size_px), 0);
@@ -475,19 +513,25 @@ void TrainOptions::validate() const {
   compute.validate();
 }
 
-TrainOutcome train(const TrainOptions& options, recipe::Recipe& recipe, const recipe::Catalogue&, const std::string& command_line) {
+TrainOutcome train(const TrainOptions& options, recipe::Recipe& recipe, const recipe::Catalogue&,
+                   const std::string& command_line) {
   Trainer trainer(options, recipe);
   TrainOptions resolved = trainer.options();
-  const uint64_t needed = static_cast<uint64_t>(trainer.checkpoint_bytes()) * static_cast<uint64_t>(resolved.keep_checkpoints + 2);
+  const uint64_t needed =
+      static_cast<uint64_t>(trainer.checkpoint_bytes()) * static_cast<uint64_t>(resolved.keep_checkpoints + 2);
   if (free_disk_bytes(resolved.out) < needed)
     throw DataError("{}: {} free, a run of this size needs {}; free some or choose another --out", resolved.out,
-                    bytes_text(static_cast<double>(free_disk_bytes(resolved.out))), bytes_text(static_cast<double>(needed)));
-  const std::string set_name = resolved.name.empty() ? fs::absolute(resolved.data).lexically_normal().filename().string() : resolved.name;
-  const fs::path run = new_run_directory(resolved.out, fmt::format("{}-{}-{}", resolved.recipe, set_name, resolved.size_px));
+                    bytes_text(static_cast<double>(free_disk_bytes(resolved.out))),
+                    bytes_text(static_cast<double>(needed)));
+  const std::string set_name =
+      resolved.name.empty() ? fs::absolute(resolved.data).lexically_normal().filename().string() : resolved.name;
+  const fs::path run =
+      new_run_directory(resolved.out, fmt::format("{}-{}-{}", resolved.recipe, set_name, resolved.size_px));
   Options all;
   bind_all(all, resolved, recipe);
-  write_run_facts(run, all, command_line, environment_of(trainer.policy()),
-                  {{"data", resolved.data}, {"fingerprint", trainer.data().fingerprint()}, {"train_images", trainer.rows()}});
+  write_run_facts(
+      run, all, command_line, environment_of(trainer.policy()),
+      {{"data", resolved.data}, {"fingerprint", trainer.data().fingerprint()}, {"train_images", trainer.rows()}});
   return trainer.run(run);
 }
 
@@ -496,18 +540,15 @@ TrainOutcome resume(const fs::path& run, const std::vector<std::string>& set, co
   const fs::path checkpoint = latest_checkpoint(run);
   const fs::path config = run / "config.toml";
   TrainOptions options;
-  {
-    // The recipe's name is needed before its options can be bound.
-    const std::string text = read_file(config);
-    const auto environment = nlohmann::json::parse(read_file(checkpoint / "bundle" / "config.json"));
-    options.recipe = environment.at("recipe");
-  }
+  // The recipe's name is needed before its options can be bound.
+  options.recipe = recipe::read_bundle_config(checkpoint / "bundle").recipe;
   auto recipe = catalogue.make(options.recipe);
   Options all;
   bind_all(all, options, *recipe);
   all.read_toml_file(config);
-  static const std::vector<std::string> changeable = {"kimg", "minutes", "snapshot_minutes", "snapshot_kimg", "keep_checkpoints",
-                                                      "compute.threads", "data", "out", "with_discriminator"};
+  static const std::vector<std::string> changeable = {
+      "kimg", "minutes", "snapshot_minutes",  "snapshot_kimg", "keep_checkpoints", "compute.threads",
+      "data", "out",     "with_discriminator"};
   for (const auto& assignment : set) {
     const std::string key = assignment.substr(0, assignment.find('='));
     if (std::find(changeable.begin(), changeable.end(), key) == changeable.end())
@@ -518,8 +559,11 @@ TrainOutcome resume(const fs::path& run, const std::vector<std::string>& set, co
   const auto recorded = nlohmann::json::parse(read_file(run / "data_fingerprint.json"));
   Trainer trainer(options, *recipe);
   if (recorded.value("fingerprint", "") != trainer.data().fingerprint())
-    throw DataError("{}: the data set is another than the run began with (fingerprint {}, now {}); start a new run with --init-from {}",
-                    options.data, recorded.value("fingerprint", "").substr(0, 12), trainer.data().fingerprint().substr(0, 12), run.string());
+    throw DataError(
+        "{}: the data set is another than the run began with (fingerprint {}, now {}); start a new run with "
+        "--init-from {}",
+        options.data, recorded.value("fingerprint", "").substr(0, 12), trainer.data().fingerprint().substr(0, 12),
+        run.string());
   trainer.load_checkpoint(checkpoint);
   const int64_t step = nlohmann::json::parse(read_file(checkpoint / "state.json")).at("step");
   for (const auto& entry : fs::directory_iterator(run))
@@ -534,14 +578,19 @@ std::string dry_run(const TrainOptions& options, recipe::Recipe& recipe) {
   constexpr int kSteps = 3;
   const double seconds = trainer.measure_step(kSteps);
   const TrainOptions& o = trainer.options();
-  std::string text = fmt::format("{} images, batch {}, {} px; {}\n", trainer.rows(), o.batch, o.size_px, trainer.policy().text());
-  text += fmt::format("a step takes {:.2f} s ({:.1f} s/kimg), measured over {} steps\n", seconds, seconds / static_cast<double>(o.batch) * 1000, kSteps);
+  std::string text =
+      fmt::format("{} images, batch {}, {} px; {}\n", trainer.rows(), o.batch, o.size_px, trainer.policy().text());
+  text += fmt::format("a step takes {:.2f} s ({:.1f} s/kimg), measured over {} steps\n", seconds,
+                      seconds / static_cast<double>(o.batch) * 1000, kSteps);
   const double steps_by_kimg = o.kimg * 1000 / static_cast<double>(o.batch);
   const double steps_by_clock = o.minutes * 60 / seconds;
-  const double steps = o.kimg > 0 && o.minutes > 0 ? std::min(steps_by_kimg, steps_by_clock) : std::max(steps_by_kimg, steps_by_clock);
-  text += fmt::format("about {:.0f} steps, {:.2f} kimg ({:.1f} epochs), {}\n", steps, steps * static_cast<double>(o.batch) / 1000,
-                      steps * static_cast<double>(o.batch) / static_cast<double>(trainer.rows()), duration_text(steps * seconds));
-  text += fmt::format("memory {} now; a checkpoint takes {}, {} are kept at most, {} free", bytes_text(static_cast<double>(resident_memory_bytes())),
+  const double steps =
+      o.kimg > 0 && o.minutes > 0 ? std::min(steps_by_kimg, steps_by_clock) : std::max(steps_by_kimg, steps_by_clock);
+  text += fmt::format(
+      "about {:.0f} steps, {:.2f} kimg ({:.1f} epochs), {}\n", steps, steps * static_cast<double>(o.batch) / 1000,
+      steps * static_cast<double>(o.batch) / static_cast<double>(trainer.rows()), duration_text(steps * seconds));
+  text += fmt::format("memory {} now; a checkpoint takes {}, {} are kept at most, {} free",
+                      bytes_text(static_cast<double>(resident_memory_bytes())),
                       bytes_text(static_cast<double>(trainer.checkpoint_bytes())), o.keep_checkpoints + 1,
                       bytes_text(static_cast<double>(free_disk_bytes(o.out))));
   return text;

@@ -15,20 +15,20 @@ namespace fs = std::filesystem;
 /// A run file: everything that a run is, beside the recipe's own options.
 struct TrainOptions {
   std::string recipe = "dermgan";
-  std::string data;              ///< a data set
-  std::string out = "runs";      ///< where the run directory is made
-  std::string name;              ///< added to the run directory's name; the data set's folder name if empty
-  int64_t size_px = 0;           ///< 0: the data set's
-  int64_t batch = 0;             ///< 0: the recipe's
-  double kimg = 0;               ///< length in thousand images shown; 0 with minutes 0: 200 epochs
-  double minutes = 0;            ///< or by the clock; the learning rate's schedule follows whichever ends first
+  std::string data;          ///< a data set
+  std::string out = "runs";  ///< where the run directory is made
+  std::string name;          ///< added to the run directory's name; the data set's folder name if empty
+  int64_t size_px = 0;       ///< 0: the data set's
+  int64_t batch = 0;         ///< 0: the recipe's
+  double kimg = 0;           ///< length in thousand images shown; 0 with minutes 0: 200 epochs
+  double minutes = 0;        ///< or by the clock; the learning rate's schedule follows whichever ends first
   int64_t seed = 0;
-  double ema_kimg = 1.0;         ///< half-life of the weights' average
+  double ema_kimg = 1.0;              ///< half-life of the weights' average
   std::string region_shape = "mask";  ///< how a row's region is drawn: mask, box, ellipse
-  double snapshot_minutes = 10;  ///< checkpoint, sample grid and validation KID; 0: only by kimg
-  double snapshot_kimg = 0;      ///< the same by images shown; 0: off
+  double snapshot_minutes = 10;       ///< checkpoint, sample grid and validation KID; 0: only by kimg
+  double snapshot_kimg = 0;           ///< the same by images shown; 0: off
   int64_t keep_checkpoints = 2;
-  std::string init_from;         ///< a bundle, checkpoint or safetensors file whose fitting weights start the run
+  std::string init_from;            ///< a bundle, checkpoint or safetensors file whose fitting weights start the run
   bool with_discriminator = false;  ///< keep the discriminator in bundles
   loader::AugmentOptions augment;
   tensor::ComputeOptions compute;

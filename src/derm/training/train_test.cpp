@@ -97,8 +97,9 @@ TEST_F(Training, GivesTheSameWeightsAgain) {
 
 TEST_F(Training, LeavesARunDirectoryThatTellsEverything) {
   const auto outcome = run(small(0.004));
-  for (const char* name : {"config.toml", "command.txt", "environment.json", "data_fingerprint.json", "log.txt", "stats.jsonl",
-                           "reals.png", "fakes000000.png", "fakes000002.png", "latest", "best", "README.md", "report.html"})
+  for (const char* name :
+       {"config.toml", "command.txt", "environment.json", "data_fingerprint.json", "log.txt", "stats.jsonl",
+        "reals.png", "fakes000000.png", "fakes000002.png", "latest", "best", "README.md", "report.html"})
     EXPECT_TRUE(fs::exists(outcome.run / name)) << name;
   bool events = false;
   for (const auto& entry : fs::directory_iterator(outcome.run))

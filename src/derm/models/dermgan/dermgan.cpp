@@ -51,7 +51,8 @@ std::vector<recipe::LossTerm> generator_losses(recipe::StepContext& context, con
         torch::NoGradGuard guard;
         target = recipe::judge(players, context.batch.inputs.map, real).features;
       }
-      terms.push_back({"feature_matching", losses::feature_matching(target, judged.features), o.feature_matching_weight});
+      terms.push_back(
+          {"feature_matching", losses::feature_matching(target, judged.features), o.feature_matching_weight});
     }
   }
   if (o.reconstruction) terms.push_back({"reconstruction", losses::l1(real, fake), o.reconstruction_weight});
@@ -83,7 +84,8 @@ class Dermgan : public recipe::Recipe {
   }
 
   recipe::Needs needs() const override {
-    return {.noise_planes = options_.noise_planes, .map = true, .encoding = data::encoding_from_name(options_.encoding)};
+    return {
+        .noise_planes = options_.noise_planes, .map = true, .encoding = data::encoding_from_name(options_.encoding)};
   }
 
   recipe::Players make_players(const recipe::ImageSpec& spec, at::Generator& random) const override {
@@ -95,11 +97,11 @@ class Dermgan : public recipe::Recipe {
                         .upsample = options_.upsample,
                         .norm = options_.norm},
         options_.noise_planes);
-    auto discriminator = std::make_shared<nn::PatchDiscriminatorImpl>(
-        nn::PatchOptions{.in_channels = spec.map_channels + 3,
-                         .width = options_.discriminator_width,
-                         .layers = options_.discriminator_layers,
-                         .norm = options_.norm});
+    auto discriminator =
+        std::make_shared<nn::PatchDiscriminatorImpl>(nn::PatchOptions{.in_channels = spec.map_channels + 3,
+                                                                      .width = options_.discriminator_width,
+                                                                      .layers = options_.discriminator_layers,
+                                                                      .norm = options_.norm});
     nn::initialise_normal(*generator, random);
     nn::initialise_normal(*discriminator, random);
     return {{"generator", generator}, {"discriminator", discriminator}};
@@ -109,18 +111,21 @@ class Dermgan : public recipe::Recipe {
     const DermganOptions options = options_;
     return {{"d_main", "discriminator", 1,
              [players](recipe::StepContext& context) { return recipe::discriminator_bce(context, players); }},
-            {"g_main", "generator", 1, [players, options](recipe::StepContext& context) {
-               return generator_losses(context, players, options);
-             }}};
+            {"g_main", "generator", 1,
+             [players, options](recipe::StepContext& context) { return generator_losses(context, players, options); }}};
   }
 
   recipe::AdamSpec optimiser(const std::string&) const override {
     return {.lr = options_.lr, .beta1 = options_.beta1, .beta2 = options_.beta2};
   }
 
-  double lr_factor(double progress) const override { return progress < 0.5 ? 1.0 : std::max(0.0, 2.0 * (1.0 - progress)); }
+  double lr_factor(double progress) const override {
+    return progress < 0.5 ? 1.0 : std::max(0.0, 2.0 * (1.0 - progress));
+  }
 
-  std::string hint() const override { return fmt::format("dermgan(width={}, levels={})", options_.width, options_.levels); }
+  std::string hint() const override {
+    return fmt::format("dermgan(width={}, levels={})", options_.width, options_.levels);
+  }
 
  private:
   DermganOptions options_;

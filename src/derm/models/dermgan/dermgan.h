@@ -4,9 +4,9 @@
 namespace derm::models {
 
 struct DermganOptions {
-  int64_t width = 32;                ///< channels of the U-Net's outermost level
-  int64_t levels = 0;                ///< halvings; 0: as many as fit, at most 8
-  int64_t noise_planes = 1;          ///< white-noise planes beside the map; 0: one image per map, as in the paper
+  int64_t width = 32;        ///< channels of the U-Net's outermost level
+  int64_t levels = 0;        ///< halvings; 0: as many as fit, at most 8
+  int64_t noise_planes = 1;  ///< white-noise planes beside the map; 0: one image per map, as in the paper
   int64_t discriminator_width = 32;
   int64_t discriminator_layers = 2;  ///< 2: 34x34 patches, smaller than Pix2Pix's 70x70
   std::string upsample = "resize";

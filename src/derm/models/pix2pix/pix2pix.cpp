@@ -50,11 +50,11 @@ class Pix2Pix : public recipe::Recipe {
                         .upsample = options_.upsample,
                         .norm = options_.norm},
         /*noise_planes=*/0);
-    auto discriminator = std::make_shared<nn::PatchDiscriminatorImpl>(
-        nn::PatchOptions{.in_channels = spec.map_channels + 3,
-                         .width = options_.discriminator_width,
-                         .layers = options_.discriminator_layers,
-                         .norm = options_.norm});
+    auto discriminator =
+        std::make_shared<nn::PatchDiscriminatorImpl>(nn::PatchOptions{.in_channels = spec.map_channels + 3,
+                                                                      .width = options_.discriminator_width,
+                                                                      .layers = options_.discriminator_layers,
+                                                                      .norm = options_.norm});
     nn::initialise_normal(*generator, random);
     nn::initialise_normal(*discriminator, random);
     return {{"generator", generator}, {"discriminator", discriminator}};
@@ -62,14 +62,15 @@ class Pix2Pix : public recipe::Recipe {
 
   std::vector<recipe::Phase> phases(const recipe::Players& players) const override {
     const double l1_weight = options_.l1_weight;
-    return {{"d_main", "discriminator", 1,
-             [players](recipe::StepContext& context) { return recipe::discriminator_bce(context, players); }},
-            {"g_main", "generator", 1, [players, l1_weight](recipe::StepContext& context) -> std::vector<recipe::LossTerm> {
-               const at::Tensor fake = recipe::fake_of(context, players);
-               const auto judged = recipe::judge(players, context.batch.inputs.map, fake);
-               return {{"adversarial", losses::bce_real(judged.logits), 1.0},
-                       {"l1", losses::l1(context.batch.image, fake), l1_weight}};
-             }}};
+    return {
+        {"d_main", "discriminator", 1,
+         [players](recipe::StepContext& context) { return recipe::discriminator_bce(context, players); }},
+        {"g_main", "generator", 1, [players, l1_weight](recipe::StepContext& context) -> std::vector<recipe::LossTerm> {
+           const at::Tensor fake = recipe::fake_of(context, players);
+           const auto judged = recipe::judge(players, context.batch.inputs.map, fake);
+           return {{"adversarial", losses::bce_real(judged.logits), 1.0},
+                   {"l1", losses::l1(context.batch.image, fake), l1_weight}};
+         }}};
   }
 
   recipe::AdamSpec optimiser(const std::string&) const override {
@@ -77,11 +78,15 @@ class Pix2Pix : public recipe::Recipe {
   }
 
   /// 100 epochs constant and 100 of linear decay, whatever the length.
-  double lr_factor(double progress) const override { return progress < 0.5 ? 1.0 : std::max(0.0, 2.0 * (1.0 - progress)); }
+  double lr_factor(double progress) const override {
+    return progress < 0.5 ? 1.0 : std::max(0.0, 2.0 * (1.0 - progress));
+  }
 
   int64_t default_batch() const override { return 1; }
 
-  std::string hint() const override { return fmt::format("pix2pix(width={}, levels={})", options_.width, options_.levels); }
+  std::string hint() const override {
+    return fmt::format("pix2pix(width={}, levels={})", options_.width, options_.levels);
+  }
 
  private:
   Pix2PixOptions options_;

@@ -4,8 +4,8 @@
 namespace derm::models {
 
 struct Pix2PixOptions {
-  int64_t width = 64;                ///< channels of the U-Net's outermost level
-  int64_t levels = 0;                ///< halvings; 0: as many as fit, at most 8
+  int64_t width = 64;  ///< channels of the U-Net's outermost level
+  int64_t levels = 0;  ///< halvings; 0: as many as fit, at most 8
   int64_t discriminator_width = 64;
   int64_t discriminator_layers = 3;  ///< 3: 70x70 patches
   std::string upsample = "transposed";
