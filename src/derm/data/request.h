@@ -40,7 +40,8 @@ struct Request {
   const std::string& condition() const { return regions.front().condition; }
 };
 
-/// @throws UsageError: no region, unknown condition (nearest known one offered), size outside (0, 1], a box that leaves the
+/// @throws UsageError: no region, unknown condition (nearest known one offered), size outside (0, 1], a box that leaves
+/// the
 ///         image (its numbers and how far it may go are named), non-finite numbers, a mask that is empty or not square.
 void validate(const Request& request, const std::vector<std::string>& conditions);
 

@@ -8,7 +8,8 @@
 namespace derm::data {
 
 enum class Encoding {
-  planes,  ///< one plane a condition, filled inside its regions; the union of the regions; skin L, a, b as constant planes
+  planes,  ///< one plane a condition, filled inside its regions; the union of the regions; skin L, a, b as constant
+           ///< planes
   rgb      ///< the paper's: ground in the skin colour, regions in a colour that stands for the condition; in [-1, 1]
 };
 std::string encoding_name(Encoding encoding);

@@ -23,8 +23,8 @@ namespace derm::evaluation {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr size_t kChunk = 256;     // images in memory at a time
-constexpr int kResamples = 1000;   // of the bootstrap
+constexpr size_t kChunk = 256;    // images in memory at a time
+constexpr int kResamples = 1000;  // of the bootstrap
 
 double quantile(std::vector<double> values, double q) {
   std::erase_if(values, [](double v) { return std::isnan(v); });
@@ -53,13 +53,14 @@ std::vector<double> ranks(const std::vector<double>& values) {
   return result;
 }
 
-std::vector<double> column(const std::vector<ControlSample>& samples, double ControlSample::* field) {
+std::vector<double> column(const std::vector<ControlSample>& samples, double ControlSample::*field) {
   std::vector<double> values;
   for (const ControlSample& s : samples) values.push_back(s.*field);
   return values;
 }
 
-Interval bootstrap(size_t count, uint64_t seed, const char* figure, const std::function<double(const std::vector<size_t>&)>& of) {
+Interval bootstrap(size_t count, uint64_t seed, const char* figure,
+                   const std::function<double(const std::vector<size_t>&)>& of) {
   if (count < 3) return {kNaN, kNaN};
   Rng rng(mix_seed(seed, hash_text(figure)));
   std::vector<double> values;
@@ -142,8 +143,11 @@ std::vector<ControlGroup> groups(const std::vector<ControlSample>& samples, cons
 nlohmann::json json_of(const std::vector<ControlGroup>& list) {
   nlohmann::json json = nlohmann::json::array();
   for (const ControlGroup& g : list) {
-    json.push_back({{"name", g.name}, {"count", g.count}, {"skin_error_median", g.skin_error_median},
-                    {"ita_error_median", g.ita_error_median}, {"region_iou_median", g.region_iou_median}});
+    json.push_back({{"name", g.name},
+                    {"count", g.count},
+                    {"skin_error_median", g.skin_error_median},
+                    {"ita_error_median", g.ita_error_median},
+                    {"region_iou_median", g.region_iou_median}});
   }
   return json;
 }
@@ -153,7 +157,8 @@ nlohmann::json json_of(const Interval& interval) { return nlohmann::json::array(
 }  // namespace
 
 double spearman(const std::vector<double>& a, const std::vector<double>& b) {
-  if (a.size() != b.size()) throw UsageError("spearman: {} and {} values were given, as many of both are needed", a.size(), b.size());
+  if (a.size() != b.size())
+    throw UsageError("spearman: {} and {} values were given, as many of both are needed", a.size(), b.size());
   if (a.size() < 3) return kNaN;
   const std::vector<double> x = ranks(a), y = ranks(b);
   const double mean = (static_cast<double>(a.size()) + 1) / 2;
@@ -195,7 +200,7 @@ ControlResult summarise(std::vector<ControlSample> samples, uint64_t seed) {
   ControlResult r;
   r.seed = seed;
   r.samples = std::move(samples);
-  const auto get = [&](double ControlSample::* field) { return column(r.samples, field); };
+  const auto get = [&](double ControlSample::*field) { return column(r.samples, field); };
   const std::vector<double> error = get(&ControlSample::skin_error), asked = get(&ControlSample::ita_asked),
                             measured = get(&ControlSample::ita_measured), iou = get(&ControlSample::region_iou),
                             area_asked = get(&ControlSample::area_asked), area_found = get(&ControlSample::area_found);
@@ -212,23 +217,27 @@ ControlResult summarise(std::vector<ControlSample> samples, uint64_t seed) {
   const size_t n = r.samples.size();
   r.skin_error_interval = bootstrap(n, seed, "skin", [&](const auto& rows) { return median(taken(error, rows)); });
   r.region_iou_interval = bootstrap(n, seed, "region", [&](const auto& rows) { return median(taken(iou, rows)); });
-  r.ita_rank_interval = bootstrap(n, seed, "ita", [&](const auto& rows) { return spearman(taken(asked, rows), taken(measured, rows)); });
-  r.area_rank_interval =
-      bootstrap(n, seed, "area", [&](const auto& rows) { return spearman(taken(area_asked, rows), taken(area_found, rows)); });
+  r.ita_rank_interval =
+      bootstrap(n, seed, "ita", [&](const auto& rows) { return spearman(taken(asked, rows), taken(measured, rows)); });
+  r.area_rank_interval = bootstrap(
+      n, seed, "area", [&](const auto& rows) { return spearman(taken(area_asked, rows), taken(area_found, rows)); });
   r.by_condition = groups(r.samples, {}, [](const ControlSample& s) { return s.request.condition(); });
   const auto& tones = image::tone_names();
-  r.by_tone = groups(r.samples, {tones.begin(), tones.end()}, [](const ControlSample& s) { return image::tone_of(s.ita_asked); });
+  r.by_tone = groups(r.samples, {tones.begin(), tones.end()},
+                     [](const ControlSample& s) { return image::tone_of(s.ita_asked); });
   return r;
 }
 
 ControlResult measure_control(generation::Engine& engine, size_t count, uint64_t seed) {
   if (count == 0) throw UsageError("control: 0 images were asked for, at least 1 is needed (200 give steady figures)");
-  const std::vector<data::Request> requests = data::balanced_requests(count, {"condition", "tone", "size"}, engine.offer(), seed);
+  const std::vector<data::Request> requests =
+      data::balanced_requests(count, {"condition", "tone", "size"}, engine.offer(), seed);
   std::vector<ControlSample> samples(requests.size());
   Progress progress("control", static_cast<double>(requests.size()), "images");
   for (size_t start = 0; start < requests.size(); start += kChunk) {
-    const std::vector<data::Request> chunk(requests.begin() + static_cast<std::ptrdiff_t>(start),
-                                           requests.begin() + static_cast<std::ptrdiff_t>(std::min(start + kChunk, requests.size())));
+    const std::vector<data::Request> chunk(
+        requests.begin() + static_cast<std::ptrdiff_t>(start),
+        requests.begin() + static_cast<std::ptrdiff_t>(std::min(start + kChunk, requests.size())));
     std::vector<image::Image> images(chunk.size());
     engine.generate(chunk, [&](size_t i, image::Image image) {
       images[i] = std::move(image);
@@ -267,24 +276,32 @@ nlohmann::json ControlResult::to_json() const {
       {"by_condition", json_of(by_condition)},
       {"by_tone", json_of(by_tone)},
       {"how_measured",
-       {{"requests", "drawn at random within what the model has seen, balanced over condition, tone and size; irregular outlines, none of them a training map"},
-        {"skin", "robust Lab colour of the pixels outside the asked region, artefacts left out, against the asked colour (CIEDE2000; ITA in degrees)"},
-        {"region", "the asked region against the lesion that prepare's finder sees in the image, which is not told where to look"},
+       {{"requests",
+         "drawn at random within what the model has seen, balanced over condition, tone and size; irregular outlines, "
+         "none of them a training map"},
+        {"skin",
+         "robust Lab colour of the pixels outside the asked region, artefacts left out, against the asked colour "
+         "(CIEDE2000; ITA in degrees)"},
+        {"region",
+         "the asked region against the lesion that prepare's finder sees in the image, which is not told where to "
+         "look"},
         {"interval", fmt::format("95 %, percentile bootstrap over the images, {} resamples", kResamples)},
         {"rank_correlation", "Spearman, asked against measured"}}},
   };
 }
 
 std::string ControlResult::to_csv() const {
-  CsvTable table({"index", "condition", "seed", "extrapolated", "skin_asked", "skin_measured", "ita_asked", "ita_measured", "skin_error",
-                  "area_asked", "area_found", "region_iou", "centre_error", "found_quality", "lesion_contrast"});
+  CsvTable table({"index", "condition", "seed", "extrapolated", "skin_asked", "skin_measured", "ita_asked",
+                  "ita_measured", "skin_error", "area_asked", "area_found", "region_iou", "centre_error",
+                  "found_quality", "lesion_contrast"});
   const auto text = [](double v) { return std::isfinite(v) ? number_text(std::round(v * 1e5) / 1e5) : std::string(); };
   for (size_t i = 0; i < samples.size(); ++i) {
     const ControlSample& s = samples[i];
-    table.add_row({std::to_string(i), s.request.condition(), std::to_string(s.request.seed), s.request.extrapolated ? "true" : "false",
-                   image::hex_of(image::rgb_of(s.request.skin)), image::hex_of(image::rgb_of(s.skin)), text(s.ita_asked),
-                   text(s.ita_measured), text(s.skin_error), text(s.area_asked), text(s.area_found), text(s.region_iou),
-                   text(s.centre_error), text(s.found_quality), text(s.lesion_contrast)});
+    table.add_row({std::to_string(i), s.request.condition(), std::to_string(s.request.seed),
+                   s.request.extrapolated ? "true" : "false", image::hex_of(image::rgb_of(s.request.skin)),
+                   image::hex_of(image::rgb_of(s.skin)), text(s.ita_asked), text(s.ita_measured), text(s.skin_error),
+                   text(s.area_asked), text(s.area_found), text(s.region_iou), text(s.centre_error),
+                   text(s.found_quality), text(s.lesion_contrast)});
   }
   return table.to_string();
 }

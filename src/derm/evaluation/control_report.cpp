@@ -20,7 +20,9 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMostConditions = 8;  // rows of a sheet
 
-std::string number(double value, int digits = 2) { return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-"; }
+std::string number(double value, int digits = 2) {
+  return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-";
+}
 
 std::string with_interval(double value, const Interval& interval, int digits = 2) {
   return fmt::format("{} [{}, {}]", number(value, digits), number(interval.low, digits), number(interval.high, digits));
@@ -37,7 +39,8 @@ struct Sheet {
   const ControlSample& at(size_t row, size_t col) const { return samples[row * columns() + col]; }
 };
 
-Sheet make_sheet(generation::Engine& engine, const data::Wish& wish, const std::vector<data::Sweep>& sweeps, const std::string& title) {
+Sheet make_sheet(generation::Engine& engine, const data::Wish& wish, const std::vector<data::Sweep>& sweeps,
+                 const std::string& title) {
   Sheet sheet;
   sheet.plan = generation::plan_grid(engine.offer(), wish, sweeps);
   std::vector<data::Request> requests;
@@ -102,8 +105,10 @@ Sweeps make_sweeps(generation::Engine& engine, uint64_t seed) {
   s.place = make_sheet(engine, placed, {{"y", positions}, {"x", positions}}, "");
 
   const bool known = offer.locus.known();
-  const double low_ita = known ? std::ceil(offer.locus.low_ita()) : 0, high_ita = known ? std::floor(offer.locus.high_ita()) : 50;
-  s.ita = make_sheet(engine, wish, {{"condition", two}, {"skin", spread(low_ita, std::max(low_ita, high_ita), 7, "ita:", 1)}}, "");
+  const double low_ita = known ? std::ceil(offer.locus.low_ita()) : 0,
+               high_ita = known ? std::floor(offer.locus.high_ita()) : 50;
+  s.ita = make_sheet(engine, wish,
+                     {{"condition", two}, {"skin", spread(low_ita, std::max(low_ita, high_ita), 7, "ita:", 1)}}, "");
   std::vector<std::string> monk;
   for (int tone = 1; tone <= 10; ++tone) monk.push_back("monk:" + std::to_string(tone));
   s.monk = make_sheet(engine, wish, {{"condition", two}, {"skin", monk}}, "* = colour beyond the training data");
@@ -117,9 +122,11 @@ void add_model(report::Page& page, const generation::Engine& engine, const Contr
       {"recipe", engine.recipe_name()},
       {"image size", fmt::format("{0} x {0} px", engine.size_px())},
       {"conditions", fmt::format("{}", fmt::join(engine.conditions(), ", "))},
-      {"skin it has seen", offer.locus.known() ? fmt::format("ITA {:.0f} to {:.0f} degrees (5th to 95th percentile)", offer.locus.low_ita(), offer.locus.high_ita())
+      {"skin it has seen", offer.locus.known() ? fmt::format("ITA {:.0f} to {:.0f} degrees (5th to 95th percentile)",
+                                                             offer.locus.low_ita(), offer.locus.high_ita())
                                                : std::string("unknown; every colour counts as extrapolated")},
-      {"lesion sizes it has seen", fmt::format("{:.2f} to {:.2f} of the image's side (5th to 95th percentile)", offer.low_size, offer.high_size)},
+      {"lesion sizes it has seen",
+       fmt::format("{:.2f} to {:.2f} of the image's side (5th to 95th percentile)", offer.low_size, offer.high_size)},
       {"weights, SHA-256", engine.bundle_sha256()},
       {"computed on", engine.compute_text()},
       {"images measured", std::to_string(control.samples.size())},
@@ -127,8 +134,12 @@ void add_model(report::Page& page, const generation::Engine& engine, const Contr
       {"software", "dermgan " + version()},
   };
   for (const auto& [name, value] : engine.training_facts().items()) {
-    if (value.is_null() || value.is_object() || value.is_array() || (value.is_string() && value.get<std::string>().empty())) continue;
-    std::string text = value.is_string() ? value.get<std::string>() : value.is_number_float() ? number(value.get<double>(), 3) : value.dump();
+    if (value.is_null() || value.is_object() || value.is_array() ||
+        (value.is_string() && value.get<std::string>().empty()))
+      continue;
+    std::string text = value.is_string()         ? value.get<std::string>()
+                       : value.is_number_float() ? number(value.get<double>(), 3)
+                                                 : value.dump();
     rows.push_back({"training: " + name, text});
   }
   page.table({"what", "value"}, rows);
@@ -136,17 +147,24 @@ void add_model(report::Page& page, const generation::Engine& engine, const Contr
 
 void add_figures(report::Page& page, const ControlResult& c) {
   page.heading("Asked against achieved, in figures");
-  page.paragraph(fmt::format(
-      "{} requests were drawn at random within what the model has seen, balanced over condition, tone and size, with irregular outlines that are "
-      "no training map. Every image was then measured as `dermgan prepare` measures a photograph. In brackets: 95 % intervals (percentile "
-      "bootstrap over the images).", c.samples.size()));
+  page.paragraph(
+      fmt::format("{} requests were drawn at random within what the model has seen, balanced over condition, tone and "
+                  "size, with irregular outlines that are "
+                  "no training map. Every image was then measured as `dermgan prepare` measures a photograph. In "
+                  "brackets: 95 % intervals (percentile "
+                  "bootstrap over the images).",
+                  c.samples.size()));
   page.table({"figure", "value", "better is"},
-             {{"skin colour error, median (CIEDE2000)", with_interval(c.skin_error_median, c.skin_error_interval), "lower; below about 2 is hard to see"},
+             {{"skin colour error, median (CIEDE2000)", with_interval(c.skin_error_median, c.skin_error_interval),
+               "lower; below about 2 is hard to see"},
               {"skin colour error, 95th percentile (CIEDE2000)", number(c.skin_error_p95), "lower"},
-              {"ITA, rank correlation of asked and measured", with_interval(c.ita_rank_correlation, c.ita_rank_interval), "nearer to 1"},
+              {"ITA, rank correlation of asked and measured",
+               with_interval(c.ita_rank_correlation, c.ita_rank_interval), "nearer to 1"},
               {"ITA error, median (degrees)", number(c.ita_error_median, 1), "lower"},
-              {"region: IoU of asked and found, median", with_interval(c.region_iou_median, c.region_iou_interval), "nearer to 1"},
-              {"area, rank correlation of asked and found", with_interval(c.area_rank_correlation, c.area_rank_interval), "nearer to 1"},
+              {"region: IoU of asked and found, median", with_interval(c.region_iou_median, c.region_iou_interval),
+               "nearer to 1"},
+              {"area, rank correlation of asked and found",
+               with_interval(c.area_rank_correlation, c.area_rank_interval), "nearer to 1"},
               {"distance of the centres, median (share of the side)", number(c.centre_error_median, 3), "lower"},
               {"images in which the finder saw no lesion", std::to_string(c.nothing_found), "lower"}},
              fmt::format("N = {}, seed {}", c.samples.size(), c.seed));
@@ -175,14 +193,18 @@ void add_figures(report::Page& page, const ControlResult& c) {
     ita.series.push_back(std::move(pair.first));
     area.series.push_back(std::move(pair.second));
   }
-  ita.caption = fmt::format("One point an image, N = {}. On the dashed line the skin has just the tone that was asked for.", c.samples.size());
-  area.caption = fmt::format("One point an image, N = {}. The finder is not told where to look; what it misses lies at 0.", c.samples.size());
+  ita.caption =
+      fmt::format("One point an image, N = {}. On the dashed line the skin has just the tone that was asked for.",
+                  c.samples.size());
+  area.caption = fmt::format(
+      "One point an image, N = {}. The finder is not told where to look; what it misses lies at 0.", c.samples.size());
   page.plot(ita);
   page.plot(area);
   const auto group_table = [&](const std::string& what, const std::vector<ControlGroup>& groups) {
     std::vector<std::vector<std::string>> rows;
     for (const ControlGroup& g : groups) {
-      rows.push_back({g.name, std::to_string(g.count), number(g.skin_error_median), number(g.ita_error_median, 1), number(g.region_iou_median)});
+      rows.push_back({g.name, std::to_string(g.count), number(g.skin_error_median), number(g.ita_error_median, 1),
+                      number(g.region_iou_median)});
     }
     page.table({what, "N", "skin error (CIEDE2000)", "ITA error (degrees)", "region IoU"}, rows, "Medians");
   };
@@ -194,8 +216,11 @@ void add_figures(report::Page& page, const ControlResult& c) {
 
 void add_condition(report::Page& page, const Sheet& sheet) {
   page.heading("Condition");
-  page.paragraph("Only the condition changes along a row; place, size and skin stay. Each row has another seed, and so another outline.");
-  page.figure(sheet.picture, "A column a condition, a row a seed.", "Generated skin images, one column for each condition");
+  page.paragraph(
+      "Only the condition changes along a row; place, size and skin stay. Each row has another seed, and so another "
+      "outline.");
+  page.figure(sheet.picture, "A column a condition, a row a seed.",
+              "Generated skin images, one column for each condition");
   std::vector<std::vector<std::string>> rows;
   for (size_t c = 0; c < sheet.columns(); ++c) {
     double contrast = 0, error = 0;
@@ -207,13 +232,18 @@ void add_condition(report::Page& page, const Sheet& sheet) {
   }
   page.table({"condition", "lesion against skin (CIEDE2000)", "skin colour error (CIEDE2000)"}, rows,
              fmt::format("Means over {} images each", sheet.plan.rows.size()));
-  page.note("Whether a lesion looks like its condition to a dermatologist, or to a classifier trained on photographs, is not measured here.");
+  page.note(
+      "Whether a lesion looks like its condition to a dermatologist, or to a classifier trained on photographs, is not "
+      "measured here.");
 }
 
 void add_size(report::Page& page, const Sheet& sheet) {
   page.heading("Size");
-  page.paragraph("The long side of the asked region grows from left to right over the sizes that the model has seen; a row a condition.");
-  page.figure(sheet.picture, "Size: long side of the region over the image's side.", "Generated lesions growing from left to right");
+  page.paragraph(
+      "The long side of the asked region grows from left to right over the sizes that the model has seen; a row a "
+      "condition.");
+  page.figure(sheet.picture, "Size: long side of the region over the image's side.",
+              "Generated lesions growing from left to right");
   page.figure(sheet.regions, "The same with the asked regions outlined.", "The same images with the asked outlines");
   std::vector<std::vector<std::string>> rows;
   report::Plot plot;
@@ -239,35 +269,46 @@ void add_size(report::Page& page, const Sheet& sheet) {
       asked += s.area_asked / n, found += s.area_found / n, iou += s.region_iou / n;
       low = std::min(low, s.ita_measured), high = std::max(high, s.ita_measured);
     }
-    rows.push_back({sheet.plan.column_labels[c], number(asked, 3), number(found, 3), number(iou), fmt::format("{} to {}", number(low, 0), number(high, 0))});
+    rows.push_back({sheet.plan.column_labels[c], number(asked, 3), number(found, 3), number(iou),
+                    fmt::format("{} to {}", number(low, 0), number(high, 0))});
   }
   page.plot(plot);
-  page.table({"asked", "area asked", "area found", "IoU", "ITA of the skin meanwhile"}, rows, fmt::format("Means over {} conditions", sheet.plan.rows.size()));
+  page.table({"asked", "area asked", "area found", "IoU", "ITA of the skin meanwhile"}, rows,
+             fmt::format("Means over {} conditions", sheet.plan.rows.size()));
 }
 
 void add_place(report::Page& page, const Sheet& sheet) {
   page.heading("Place");
-  page.paragraph(fmt::format("The centre of the region moves over the image; all else stays. Shown with {}, whose lesions "
-                             "stand out most, so that the finder can tell where they are.", sheet.samples.front().request.condition()));
+  page.paragraph(
+      fmt::format("The centre of the region moves over the image; all else stays. Shown with {}, whose lesions "
+                  "stand out most, so that the finder can tell where they are.",
+                  sheet.samples.front().request.condition()));
   page.figure(sheet.picture, "x across, y down.", "Nine generated images, the lesion at nine places");
   page.figure(sheet.regions, "The same with the asked regions outlined.", "The same images with the asked outlines");
   std::vector<std::vector<std::string>> rows;
   for (size_t r = 0; r < sheet.plan.rows.size(); ++r) {
     for (size_t c = 0; c < sheet.columns(); ++c) {
       const ControlSample& s = sheet.at(r, c);
-      rows.push_back({sheet.plan.column_labels[c] + ", " + sheet.plan.row_labels[r], number(s.region_iou), number(s.centre_error, 3)});
+      rows.push_back({sheet.plan.column_labels[c] + ", " + sheet.plan.row_labels[r], number(s.region_iou),
+                      number(s.centre_error, 3)});
     }
   }
-  page.table({"asked", "IoU", "distance of the centres"}, rows, "Distance over the image's side; '-' where the finder saw nothing");
+  page.table({"asked", "IoU", "distance of the centres"}, rows,
+             "Distance over the image's side; '-' where the finder saw nothing");
 }
 
 void add_skin(report::Page& page, const Sheet& ita, const Sheet& monk, bool known) {
   page.heading("Skin colour");
-  page.paragraph(known ? "First along the training data's own range of skin tones, as ITA; then over the ten tones of the Monk scale, part of "
-                         "which lies beyond it. What the data does not cover is marked with '*': there the model extrapolates."
-                       : "First along a range of ITA, then over the ten tones of the Monk scale. The model's range is unknown, so all is marked with '*'.");
-  page.figure(ita.picture, "Skin tone asked as ITA, in degrees (a colour, not a Fitzpatrick type).", "Generated images from dark to light skin");
-  page.figure(monk.picture, "Monk Skin Tone 1 to 10 (Ellis Monk, CC BY 4.0). * beyond the training data.", "Generated images over the ten Monk skin tones");
+  page.paragraph(
+      known ? "First along the training data's own range of skin tones, as ITA; then over the ten tones of the Monk "
+              "scale, part of "
+              "which lies beyond it. What the data does not cover is marked with '*': there the model extrapolates."
+            : "First along a range of ITA, then over the ten tones of the Monk scale. The model's range is unknown, so "
+              "all is marked with '*'.");
+  page.figure(ita.picture, "Skin tone asked as ITA, in degrees (a colour, not a Fitzpatrick type).",
+              "Generated images from dark to light skin");
+  page.figure(monk.picture, "Monk Skin Tone 1 to 10 (Ellis Monk, CC BY 4.0). * beyond the training data.",
+              "Generated images over the ten Monk skin tones");
   report::Plot plot;
   plot.title = "ITA asked and measured, along the sweeps";
   plot.x_label = "ITA asked (degrees)";
@@ -284,12 +325,14 @@ void add_skin(report::Page& page, const Sheet& ita, const Sheet& monk, bool know
         series.x.push_back(s.ita_asked);
         series.y.push_back(s.ita_measured);
         if (r > 0) continue;
-        rows.push_back({sheet.plan.column_labels[c] + (s.request.extrapolated ? " *" : ""), image::hex_of(image::rgb_of(s.request.skin)),
-                        image::hex_of(image::rgb_of(s.skin)), number(s.ita_asked, 0), number(s.ita_measured, 0), number(s.skin_error, 1)});
+        rows.push_back({sheet.plan.column_labels[c] + (s.request.extrapolated ? " *" : ""),
+                        image::hex_of(image::rgb_of(s.request.skin)), image::hex_of(image::rgb_of(s.skin)),
+                        number(s.ita_asked, 0), number(s.ita_measured, 0), number(s.skin_error, 1)});
       }
       plot.series.push_back(series);
     }
-    page.table({"asked", "colour asked", "colour measured", "ITA asked", "ITA measured", "CIEDE2000"}, rows, "First row of the sheet");
+    page.table({"asked", "colour asked", "colour measured", "ITA asked", "ITA measured", "CIEDE2000"}, rows,
+               "First row of the sheet");
   };
   table(ita, "ITA sweep");
   table(monk, "Monk sweep");
@@ -360,10 +403,12 @@ void add_run(report::Page& page, const fs::path& run) {
   // The first, one from the middle and the last: what training changed.
   std::vector<fs::path> shown;
   for (const size_t i : {size_t{0}, sheets.size() / 2, sheets.size() - 1}) {
-    if (i < sheets.size() && std::find(shown.begin(), shown.end(), sheets[i]) == shown.end()) shown.push_back(sheets[i]);
+    if (i < sheets.size() && std::find(shown.begin(), shown.end(), sheets[i]) == shown.end())
+      shown.push_back(sheets[i]);
   }
   for (const fs::path& sheet : shown) {
-    page.figure(image::read_image(sheet), sheet.stem().string() + ": the same requests through the whole run; no photograph stands behind them.",
+    page.figure(image::read_image(sheet),
+                sheet.stem().string() + ": the same requests through the whole run; no photograph stands behind them.",
                 "Sheet of generated images during training");
   }
 }
@@ -371,18 +416,26 @@ void add_run(report::Page& page, const fs::path& run) {
 void add_limits(report::Page& page, const ControlResult& c) {
   page.heading("Limits");
   page.note("Research software; not a medical device. The images are synthetic and marked so in the file.");
-  page.list({
-      "Place and size are measured by a finder that works by colour difference. Where a lesion is as light as its skin it sees little, and what it gets wrong counts against the model here.",
-      "Skin colour is measured by the means that measured the training data, so a fault that they share would not show.",
-      "ITA is a colour measured in the image, lighting included. It is not a Fitzpatrick type and says nothing of a person's origin.",
-      fmt::format("The intervals tell how much the figures would move with other requests (N = {}), not with another training.", c.samples.size()),
-      "Control is not realism: whether the images look real, vary enough, help a classifier, or copy training images is not measured in this report.",
-      "Colours marked as extrapolated lie beyond the training data; what the model makes there is a guess, however it looks."});
+  page.list(
+      {"Place and size are measured by a finder that works by colour difference. Where a lesion is as light as its "
+       "skin it sees little, and what it gets wrong counts against the model here.",
+       "Skin colour is measured by the means that measured the training data, so a fault that they share would not "
+       "show.",
+       "ITA is a colour measured in the image, lighting included. It is not a Fitzpatrick type and says nothing of a "
+       "person's origin.",
+       fmt::format("The intervals tell how much the figures would move with other requests (N = {}), not with another "
+                   "training.",
+                   c.samples.size()),
+       "Control is not realism: whether the images look real, vary enough, help a classifier, or copy training images "
+       "is not measured in this report.",
+       "Colours marked as extrapolated lie beyond the training data; what the model makes there is a guess, however it "
+       "looks."});
 }
 
 }  // namespace
 
-void write_control_report(generation::Engine& engine, size_t count, uint64_t seed, const fs::path& out, const fs::path& extra_run) {
+void write_control_report(generation::Engine& engine, size_t count, uint64_t seed, const fs::path& out,
+                          const fs::path& extra_run) {
   if (!extra_run.empty() && !fs::is_directory(extra_run)) {
     throw UsageError("{}: there is no run directory of that name; leave it out or name another", extra_run.string());
   }
@@ -390,10 +443,15 @@ void write_control_report(generation::Engine& engine, size_t count, uint64_t see
   const Sweeps sweeps = make_sweeps(engine, seed);
   const ControlResult control = measure_control(engine, count, seed);
 
-  const image::TextChunks marks = {{"image_manipulation", "synthetic"}, {"bundle_sha256", engine.bundle_sha256()}, {"Software", "dermgan " + version()}};
+  const image::TextChunks marks = {{"image_manipulation", "synthetic"},
+                                   {"bundle_sha256", engine.bundle_sha256()},
+                                   {"Software", "dermgan " + version()}};
   const fs::path& root = directory.path();
-  const std::vector<std::pair<std::string, const Sheet*>> sheets = {
-      {"condition", &sweeps.condition}, {"size", &sweeps.size}, {"place", &sweeps.place}, {"ita", &sweeps.ita}, {"monk", &sweeps.monk}};
+  const std::vector<std::pair<std::string, const Sheet*>> sheets = {{"condition", &sweeps.condition},
+                                                                    {"size", &sweeps.size},
+                                                                    {"place", &sweeps.place},
+                                                                    {"ita", &sweeps.ita},
+                                                                    {"monk", &sweeps.monk}};
   for (const auto& [name, sheet] : sheets) {
     image::write_png(root / ("sweep-" + name + ".png"), sheet->picture, marks);
     image::write_png(root / ("sweep-" + name + "-regions.png"), sheet->regions, marks);
@@ -401,10 +459,15 @@ void write_control_report(generation::Engine& engine, size_t count, uint64_t see
   write_file(root / "control.json", control.to_json().dump(2) + "\n");
   write_file(root / "control.csv", control.to_csv());
 
-  report::Page page("Does the model do what it is asked?", fmt::format("{}, {} px, weights {}", engine.recipe_name(), engine.size_px(), engine.bundle_sha256().substr(0, 12)));
-  page.paragraph(fmt::format("Asked for {} images, the model gave skin that is off by {} CIEDE2000 (median); asked and measured skin tone agree in rank by {}; the "
-                             "asked regions and the lesions found overlap by {} (median IoU).",
-                             control.samples.size(), number(control.skin_error_median), number(control.ita_rank_correlation), number(control.region_iou_median)));
+  report::Page page("Does the model do what it is asked?",
+                    fmt::format("{}, {} px, weights {}", engine.recipe_name(), engine.size_px(),
+                                engine.bundle_sha256().substr(0, 12)));
+  page.paragraph(
+      fmt::format("Asked for {} images, the model gave skin that is off by {} CIEDE2000 (median); asked and measured "
+                  "skin tone agree in rank by {}; the "
+                  "asked regions and the lesions found overlap by {} (median IoU).",
+                  control.samples.size(), number(control.skin_error_median), number(control.ita_rank_correlation),
+                  number(control.region_iou_median)));
   add_condition(page, sweeps.condition);
   add_size(page, sweeps.size);
   add_place(page, sweeps.place);

@@ -122,15 +122,19 @@ TEST_F(ControlTest, SeesThatTheRegionIsIgnored) {
 TEST_F(ControlTest, WritesAReportThatShowsTheFourControls) {
   const fs::path run = root_ / "run";
   fs::create_directories(run);
-  std::ofstream(run / "stats.jsonl") << R"({"step":1,"kimg":0.1,"losses":{"g_main/l1":0.5,"d_main/real":0.7}})" << "\n"
-                                     << R"({"step":2,"kimg":0.2,"losses":{"g_main/l1":0.4,"d_main/real":0.6}})" << "\n"
+  std::ofstream(run / "stats.jsonl") << R"({"step":1,"kimg":0.1,"losses":{"g_main/l1":0.5,"d_main/real":0.7}})"
+                                     << "\n"
+                                     << R"({"step":2,"kimg":0.2,"losses":{"g_main/l1":0.4,"d_main/real":0.6}})"
+                                     << "\n"
                                      << R"({"step":3,"kim)";
-  std::ofstream(run / "metric-kid.jsonl") << R"({"step":2,"kimg":0.2,"kid":0.05})" << "\n";
+  std::ofstream(run / "metric-kid.jsonl") << R"({"step":2,"kimg":0.2,"kid":0.05})"
+                                          << "\n";
   image::write_png(run / "fakes000002.png", image::Image(40, 20, 3, 128));
   const auto model = engine("good", {});
   write_control_report(*model, 12, 1, root_ / "out", run);
   const std::string html = read_file(root_ / "out/report.html");
-  for (const char* part : {"Condition", "Size", "Place", "Skin colour", "Limits", "not a medical device", "monk:10", "N = 12", "g_main/l1", "KID"}) {
+  for (const char* part : {"Condition", "Size", "Place", "Skin colour", "Limits", "not a medical device", "monk:10",
+                           "N = 12", "g_main/l1", "KID"}) {
     EXPECT_THAT(html, HasSubstr(part));
   }
   EXPECT_THAT(html, HasSubstr(model->bundle_sha256()));

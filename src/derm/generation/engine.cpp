@@ -22,8 +22,8 @@ namespace {
 /// A GPU is asked for this many images at a time, always: another size could choose another kernel and other bytes.
 constexpr size_t kDeviceBatch = 8;
 
-/// Makes libtorch work on the calling thread alone. Its first parallel region on a thread takes over the process-wide count, so
-/// that has to be over before the thread's own is set.
+/// Makes libtorch work on the calling thread alone. Its first parallel region on a thread takes over the process-wide
+/// count, so that has to be over before the thread's own is set.
 void use_one_thread() {
   at::get_num_threads();
   at::set_num_threads(1);
@@ -56,14 +56,17 @@ struct Engine::Impl {
     if (!latents.empty()) all.latent = at::cat(latents);
     if (!labels.empty()) all.label = at::cat(labels);
     if (!maps.empty()) all.map = at::cat(maps);
-    const at::Tensor made = generator->generate(recipe::on_device(all, policy)).narrow(0, 0, static_cast<int64_t>(count));
+    const at::Tensor made =
+        generator->generate(recipe::on_device(all, policy)).narrow(0, 0, static_cast<int64_t>(count));
     return tensor::images_of(made.to(at::kCPU, at::kFloat));
   }
 
-  void on_processor(const std::vector<data::Request>& requests, const std::function<void(size_t, image::Image)>& ready) const;
+  void on_processor(const std::vector<data::Request>& requests,
+                    const std::function<void(size_t, image::Image)>& ready) const;
 };
 
-/// Threads take the next request each; the calling thread hands the images over in order. At most a few images per thread wait.
+/// Threads take the next request each; the calling thread hands the images over in order. At most a few images per
+/// thread wait.
 void Engine::Impl::on_processor(const std::vector<data::Request>& requests,
                                 const std::function<void(size_t, image::Image)>& ready) const {
   const size_t workers = std::min(static_cast<size_t>(threads), requests.size());
@@ -166,9 +169,10 @@ Engine::Engine(const EngineOptions& options, const recipe::Catalogue& catalogue)
     }
     const std::string fault = recipe::canary_fault(canary, generate(request));
     if (!fault.empty()) {
-      throw DataError("{}: the canary's image is not what it should be: {}; the weights, this build or the processor's arithmetic "
-                      "({}) are at fault; try --precision fp32 or copy the bundle again",
-                      bundle.string(), fault, impl_->policy.text());
+      throw DataError(
+          "{}: the canary's image is not what it should be: {}; the weights, this build or the processor's arithmetic "
+          "({}) are at fault; try --precision fp32 or copy the bundle again",
+          bundle.string(), fault, impl_->policy.text());
     }
   }
 }
@@ -190,7 +194,8 @@ image::Image Engine::generate(const data::Request& request) {
   return result;
 }
 
-void Engine::generate(const std::vector<data::Request>& requests, const std::function<void(size_t, image::Image)>& ready) {
+void Engine::generate(const std::vector<data::Request>& requests,
+                      const std::function<void(size_t, image::Image)>& ready) {
   for (size_t i = 0; i < requests.size(); ++i) {
     try {
       data::validate(requests[i], conditions());

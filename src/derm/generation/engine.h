@@ -12,19 +12,21 @@
 #include "derm/data/request.h"
 #include "derm/image/image.h"
 
-namespace derm::recipe { class Catalogue; }
+namespace derm::recipe {
+class Catalogue;
+}
 
 namespace derm::generation {
 
 struct EngineOptions {
-  std::filesystem::path bundle;    ///< a bundle or a run directory
+  std::filesystem::path bundle;  ///< a bundle or a run directory
   std::string device = "auto", precision = "auto";
-  int threads = 0;                 ///< images made side by side on the CPU, each on one thread
+  int threads = 0;  ///< images made side by side on the CPU, each on one thread
   bool check_canary = true;
 };
 
-/// Makes images. The same request gives the same bytes on one build and machine, whatever else is in the batch and however many
-/// threads there are: on the CPU every image is computed alone on one thread.
+/// Makes images. The same request gives the same bytes on one build and machine, whatever else is in the batch and
+/// however many threads there are: on the CPU every image is computed alone on one thread.
 class Engine {
  public:
   /// @throws DataError when the bundle is damaged or its canary's image is not what it should be
@@ -35,9 +37,9 @@ class Engine {
   std::string bundle_sha256() const;
   const std::string& recipe_name() const;
   const std::vector<std::string>& conditions() const;
-  const std::string& bundle_path() const;              ///< the bundle's own directory
-  const nlohmann::json& training_facts() const;        ///< where the model came from, as its config.json says
-  std::string compute_text() const;                    ///< "cpu, bf16, channels last, 2 threads"
+  const std::string& bundle_path() const;        ///< the bundle's own directory
+  const nlohmann::json& training_facts() const;  ///< where the model came from, as its config.json says
+  std::string compute_text() const;              ///< "cpu, bf16, channels last, 2 threads"
 
   image::Image generate(const data::Request& request);
   /// `ready(i, image)` is called in the order of the requests, from the calling thread.

@@ -81,8 +81,8 @@ class EngineTest : public ::testing::Test {
 
 TEST_F(EngineTest, GivesTheSameBytesWhateverTheBatchAndTheThreads) {
   const auto requests = data::balanced_requests(7, {"condition", "tone"}, recipe::stand_in_offer(), 11);
-  const std::vector<std::pair<std::string, std::vector<std::string>>> networks = {
-      {"pix2pix", {}}, {"dermgan", {"noise_planes=2"}}};
+  const std::vector<std::pair<std::string, std::vector<std::string>>> networks = {{"pix2pix", {}},
+                                                                                  {"dermgan", {"noise_planes=2"}}};
   for (const auto& [name, settings] : networks) {
     const fs::path bundle = network(name, settings);
     for (const std::string precision : {"fp32", "bf16"}) {
@@ -90,7 +90,8 @@ TEST_F(EngineTest, GivesTheSameBytesWhateverTheBatchAndTheThreads) {
       const auto expected = all(one, requests);
       ASSERT_EQ(expected.size(), requests.size());
       EXPECT_NE(expected[0], expected[1]);
-      for (size_t i = 0; i < requests.size(); ++i) EXPECT_EQ(one.generate(requests[i]), expected[i]) << name << " alone, " << i;
+      for (size_t i = 0; i < requests.size(); ++i)
+        EXPECT_EQ(one.generate(requests[i]), expected[i]) << name << " alone, " << i;
       for (const int threads : {2, 3}) {
         Engine engine(on_cpu(bundle, threads, precision), models::catalogue());
         EXPECT_EQ(all(engine, requests), expected) << name << " with " << threads << " threads, " << precision;
@@ -108,7 +109,8 @@ TEST_F(EngineTest, ComputesEveryImageOnOneThread) {
   options.check_canary = false;  // it was written on all threads
   Engine engine(options, catalogue);
   for (int round = 0; round < 2; ++round) {
-    for (const image::Image& image : all(engine, data::balanced_requests(9, {}, engine.offer(), 1))) EXPECT_EQ(*image.at(0, 0), 10);
+    for (const image::Image& image : all(engine, data::balanced_requests(9, {}, engine.offer(), 1)))
+      EXPECT_EQ(*image.at(0, 0), 10);
   }
 }
 
@@ -179,7 +181,11 @@ TEST_F(EngineTest, PassesOnWhatTheReceiverThrowsAndWorksOn) {
   Engine engine(on_cpu(painter(), 2), catalogue);
   const auto requests = data::balanced_requests(20, {}, engine.offer(), 1);
   size_t made = 0;
-  EXPECT_THROW(engine.generate(requests, [&](size_t, image::Image) { if (++made == 3) throw DataError("disk full"); }), DataError);
+  EXPECT_THROW(engine.generate(requests,
+                               [&](size_t, image::Image) {
+                                 if (++made == 3) throw DataError("disk full");
+                               }),
+               DataError);
   EXPECT_EQ(made, 3u);
   EXPECT_EQ(all(engine, requests).size(), 20u);
 }

@@ -72,32 +72,37 @@ std::vector<image::Box> boxes_of(const data::Request& request, int size) {
   return boxes;
 }
 
-/// Within a directory that becomes visible as a whole no file needs a temporary name, nor thousands of files a flush each.
+/// Within a directory that becomes visible as a whole no file needs a temporary name, nor thousands of files a flush
+/// each.
 void write_plain(const fs::path& path, const std::string& bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   out.close();
   if (!out) {
-    throw DataError("{}: could not be written ({} free on that disk); nothing was kept, make room and ask again", path.string(),
-                    bytes_text(static_cast<double>(free_disk_bytes(path.parent_path()))));
+    throw DataError("{}: could not be written ({} free on that disk); nothing was kept, make room and ask again",
+                    path.string(), bytes_text(static_cast<double>(free_disk_bytes(path.parent_path()))));
   }
 }
 
 void check_room(const Engine& engine, size_t count, const fs::path& out) {
-  // A PNG of a smooth photograph takes about half of its pixels' bytes; a mask takes little. A third is added for safety.
+  // A PNG of a smooth photograph takes about half of its pixels' bytes; a mask takes little. A third is added for
+  // safety.
   const double side = engine.size_px();
   const double needed = static_cast<double>(count) * (side * side * 3 * 0.66 + 8192) + 1e6;
   const double free = static_cast<double>(free_disk_bytes(out));
   if (free < needed) {
-    throw DataError("{}: {} images of {} px need about {} and {} are free there; make room, ask for fewer or write elsewhere",
-                    out.string(), count, engine.size_px(), bytes_text(needed), bytes_text(free));
+    throw DataError(
+        "{}: {} images of {} px need about {} and {} are free there; make room, ask for fewer or write elsewhere",
+        out.string(), count, engine.size_px(), bytes_text(needed), bytes_text(free));
   }
 }
 
-/// The table and facts of a set that the user interrupted. data::write_data_set would stop at once then, since all parallel work
-/// does; what it adds (counts, fingerprint) is not worth losing the images for.
-void write_interrupted_set(const fs::path& root, const std::vector<data::Record>& records, const nlohmann::json& facts) {
-  std::vector<std::string> header = {"file_name", "condition", "split", "box_x", "box_y", "box_w", "box_h", "mask_file_name", "skin_rgb", "source"};
+/// The table and facts of a set that the user interrupted. data::write_data_set would stop at once then, since all
+/// parallel work does; what it adds (counts, fingerprint) is not worth losing the images for.
+void write_interrupted_set(const fs::path& root, const std::vector<data::Record>& records,
+                           const nlohmann::json& facts) {
+  std::vector<std::string> header = {"file_name", "condition", "split",          "box_x",    "box_y",
+                                     "box_w",     "box_h",     "mask_file_name", "skin_rgb", "source"};
   for (const auto& [name, value] : records.front().extra) header.push_back(name);
   CsvTable table(header);
   for (const data::Record& r : records) {
@@ -148,15 +153,19 @@ size_t fill_set(Engine& engine, const std::vector<data::Request>& requests, cons
   }
   progress.finish();
   const bool complete = records.size() == requests.size();
-  const nlohmann::json facts = {
-      {"image_manipulation", "synthetic"},
-      {"image_size_px", engine.size_px()},
-      {"generator", {{"recipe", engine.recipe_name()}, {"bundle_sha256", engine.bundle_sha256()}, {"software", "dermgan " + version()}}},
-      {"requested_images", requests.size()},
-      {"complete", complete}};
+  const nlohmann::json facts = {{"image_manipulation", "synthetic"},
+                                {"image_size_px", engine.size_px()},
+                                {"generator",
+                                 {{"recipe", engine.recipe_name()},
+                                  {"bundle_sha256", engine.bundle_sha256()},
+                                  {"software", "dermgan " + version()}}},
+                                {"requested_images", requests.size()},
+                                {"complete", complete}};
   // An interrupt that comes once the last image is made changes nothing about the images either.
-  if (complete && !interrupt_requested()) data::write_data_set(root, records, facts);
-  else write_interrupted_set(root, records, facts);
+  if (complete && !interrupt_requested())
+    data::write_data_set(root, records, facts);
+  else
+    write_interrupted_set(root, records, facts);
   return records.size();
 }
 
@@ -203,7 +212,8 @@ std::string sweep_label(const std::string& key, const std::string& value) {
 }
 
 GridPlan plan_grid(const data::Offer& offer, const data::Wish& wish, const std::vector<data::Sweep>& sweeps) {
-  if (sweeps.empty() || sweeps.size() > 2) throw UsageError("grid: {} sweeps were given, one or two make a grid", sweeps.size());
+  if (sweeps.empty() || sweeps.size() > 2)
+    throw UsageError("grid: {} sweeps were given, one or two make a grid", sweeps.size());
   if (sweeps.size() == 2 && sweeps[0].key == sweeps[1].key) {
     throw UsageError("grid: both sweeps are over {}; name two different ones", sweeps[0].key);
   }
@@ -218,20 +228,23 @@ GridPlan plan_grid(const data::Offer& offer, const data::Wish& wish, const std::
     const data::Wish row_wish = sweeps.size() == 2 ? data::with_value(wish, sweeps[0].key, value) : wish;
     if (sweeps.size() == 2) plan.row_labels.push_back(sweep_label(sweeps[0].key, value));
     std::vector<data::Request> row;
-    for (const std::string& v : across.values) row.push_back(data::make_request(data::with_value(row_wish, across.key, v), offer));
+    for (const std::string& v : across.values)
+      row.push_back(data::make_request(data::with_value(row_wish, across.key, v), offer));
     plan.rows.push_back(std::move(row));
   }
   return plan;
 }
 
-image::Image draw_sheet(const GridPlan& plan, const std::vector<image::Image>& images, const std::string& title, bool outlines) {
+image::Image draw_sheet(const GridPlan& plan, const std::vector<image::Image>& images, const std::string& title,
+                        bool outlines) {
   image::Grid grid;
   grid.column_labels = plan.column_labels;
   grid.row_labels = plan.row_labels;
   grid.title = title;
   const size_t most = std::max(plan.rows.size(), plan.column_labels.size());
   int cell = images.empty() ? 64 : images.front().width;
-  if (static_cast<size_t>(cell + grid.gap_px) * most > kLargestSheet) cell = std::max(16, kLargestSheet / static_cast<int>(most) - grid.gap_px);
+  if (static_cast<size_t>(cell + grid.gap_px) * most > kLargestSheet)
+    cell = std::max(16, kLargestSheet / static_cast<int>(most) - grid.gap_px);
   size_t next = 0;
   for (const auto& requests : plan.rows) {
     std::vector<image::Image> row;
@@ -260,10 +273,13 @@ void write_grid(Engine& engine, const data::Wish& wish, const std::vector<data::
   check_room(engine, requests.size() * 2, out);
   NewDirectory directory(out);
   std::vector<image::Image> images;
-  const size_t made = fill_set(engine, requests, directory.path(), [&](const image::Image& image) { images.push_back(image); });
+  const size_t made =
+      fill_set(engine, requests, directory.path(), [&](const image::Image& image) { images.push_back(image); });
   const bool any = std::any_of(requests.begin(), requests.end(), [](const data::Request& r) { return r.extrapolated; });
   const std::string title = any ? "* skin colour beyond the training data" : "";
-  const image::TextChunks marks = {{"image_manipulation", "synthetic"}, {"bundle_sha256", engine.bundle_sha256()}, {"Software", "dermgan " + version()}};
+  const image::TextChunks marks = {{"image_manipulation", "synthetic"},
+                                   {"bundle_sha256", engine.bundle_sha256()},
+                                   {"Software", "dermgan " + version()}};
   write_plain(directory.path() / "grid.png", image::encode_png(draw_sheet(plan, images, title, false), marks));
   write_plain(directory.path() / "grid-regions.png", image::encode_png(draw_sheet(plan, images, title, true), marks));
   end_set(directory, made, requests.size(), out);

@@ -11,17 +11,19 @@
 
 namespace derm::generation {
 
-/// Text chunks that every generated PNG carries: request, seed, bundle_sha256, image_manipulation=synthetic, software version.
+/// Text chunks that every generated PNG carries: request, seed, bundle_sha256, image_manipulation=synthetic, software
+/// version.
 std::map<std::string, std::string> provenance(const data::Request& request, const Engine& engine);
 
 /// Generates and writes a data set (images/, masks/ with the asked regions, metadata.csv with requested_* columns,
-/// dataset.json), with progress. The folder appears whole or not at all, with one exception: when the user interrupts, the
-/// images made so far are kept as a data set that says so ("complete": false in dataset.json), and Interrupted is thrown on.
+/// dataset.json), with progress. The folder appears whole or not at all, with one exception: when the user interrupts,
+/// the images made so far are kept as a data set that says so ("complete": false in dataset.json), and Interrupted is
+/// thrown on.
 /// @throws UsageError if `out` is there already and not empty; DataError if the disk cannot hold the images
 void write_generated_set(Engine& engine, const std::vector<data::Request>& requests, const std::filesystem::path& out);
 
-/// What a grid of one or two sweeps shows: its requests, the first sweep down and the second across (one sweep: across), and
-/// what stands beside the rows and above the columns.
+/// What a grid of one or two sweeps shows: its requests, the first sweep down and the second across (one sweep:
+/// across), and what stands beside the rows and above the columns.
 struct GridPlan {
   std::vector<std::vector<data::Request>> rows;
   std::vector<std::string> row_labels, column_labels;
@@ -32,11 +34,13 @@ GridPlan plan_grid(const data::Offer& offer, const data::Wish& wish, const std::
 std::string sweep_label(const std::string& key, const std::string& value);
 
 /// The labelled sheet; extrapolated cells carry '*'. `images` in the order of the rows.
-image::Image draw_sheet(const GridPlan& plan, const std::vector<image::Image>& images, const std::string& title, bool outlines);
+image::Image draw_sheet(const GridPlan& plan, const std::vector<image::Image>& images, const std::string& title,
+                        bool outlines);
 
-/// One or two sweeps: the data set as above plus grid.png, a labelled sheet with the first sweep down and the second across
-/// (one sweep: across); extrapolated cells are marked with '*'. Lesion regions are outlined in grid-regions.png.
+/// One or two sweeps: the data set as above plus grid.png, a labelled sheet with the first sweep down and the second
+/// across (one sweep: across); extrapolated cells are marked with '*'. Lesion regions are outlined in grid-regions.png.
 /// @throws UsageError without a sweep, with more than two, or with two of one key
-void write_grid(Engine& engine, const data::Wish& wish, const std::vector<data::Sweep>& sweeps, const std::filesystem::path& out);
+void write_grid(Engine& engine, const data::Wish& wish, const std::vector<data::Sweep>& sweeps,
+                const std::filesystem::path& out);
 
 }  // namespace derm::generation

@@ -153,7 +153,8 @@ TEST_F(OutputTest, DrawsAGridWithTheFirstSweepDownAndTheSecondAcross) {
   EXPECT_EQ(set.records()[0].condition, "dark");
   EXPECT_EQ(set.records()[5].condition, "light");
   EXPECT_EQ(set.records()[1].extra.at("requested_size"), "0.4");
-  const image::Image sheet = image::read_image(root_ / "grid/grid.png"), outlined = image::read_image(root_ / "grid/grid-regions.png");
+  const image::Image sheet = image::read_image(root_ / "grid/grid.png"),
+                     outlined = image::read_image(root_ / "grid/grid-regions.png");
   EXPECT_GT(sheet.width, 3 * 64);
   EXPECT_GT(sheet.height, 2 * 64);
   EXPECT_NE(sheet, outlined);

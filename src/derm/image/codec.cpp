@@ -7,8 +7,8 @@
 #include <vector>
 
 // jpeglib.h needs FILE and size_t before it.
-#include <jpeglib.h>
 #include <jerror.h>
+#include <jpeglib.h>
 #include <png.h>
 
 #include <fmt/format.h>
@@ -16,8 +16,8 @@
 #include "derm/base/error.h"
 #include "derm/base/files.h"
 
-// libpng and libjpeg leave an error by longjmp. Two rules keep that safe: whatever owns memory lives outside the function
-// that calls setjmp, and a body run under setjmp has only plain variables.
+// libpng and libjpeg leave an error by longjmp. Two rules keep that safe: whatever owns memory lives outside the
+// function that calls setjmp, and a body run under setjmp has only plain variables.
 
 namespace derm::image {
 namespace {
@@ -155,8 +155,8 @@ class PngReader {
     run([&] { row_bytes = png_get_rowbytes(png_, info_); });
     // deflate packs at most 1032 to 1: what claims more is cut short, and needs no memory to find that out.
     if (height * row_bytes / 1032 > size_) {
-      throw DataError("{}: the PNG claims {}x{} pixels but is only {} bytes long, so it is cut short; replace the file", where_,
-                      width, height, size_);
+      throw DataError("{}: the PNG claims {}x{} pixels but is only {} bytes long, so it is cut short; replace the file",
+                      where_, width, height, size_);
     }
     int channels = 0, passes = 0;
     run([&] {
@@ -202,9 +202,7 @@ class PngReader {
   }
 
   TextChunks text() {
-    run([&] {
-      png_read_info(png_, info_);
-    });
+    run([&] { png_read_info(png_, info_); });
     check_size(where_, png_get_image_width(png_, info_), png_get_image_height(png_, info_), limits_);
     run([&] {
       // The pixels have to be gone through to reach the text behind them.
@@ -219,7 +217,8 @@ class PngReader {
     run([&] { png_get_text(png_, info_, &items, &count); });
     TextChunks result;
     for (int i = 0; i < count; ++i) {
-      const bool utf8 = items[i].compression == PNG_ITXT_COMPRESSION_NONE || items[i].compression == PNG_ITXT_COMPRESSION_zTXt;
+      const bool utf8 =
+          items[i].compression == PNG_ITXT_COMPRESSION_NONE || items[i].compression == PNG_ITXT_COMPRESSION_zTXt;
       const size_t size = utf8 ? items[i].itxt_length : items[i].text_length;
       const std::string_view raw = items[i].text ? std::string_view(items[i].text, size) : std::string_view();
       std::string& to = result[items[i].key];
@@ -269,7 +268,11 @@ class PngReader {
 bool code_points(std::string_view text, std::vector<uint32_t>& out) {
   for (size_t i = 0; i < text.size();) {
     const auto lead = static_cast<uint8_t>(text[i]);
-    const int more = lead < 0x80 ? 0 : lead >= 0xc2 && lead < 0xe0 ? 1 : lead >= 0xe0 && lead < 0xf0 ? 2 : lead >= 0xf0 && lead < 0xf5 ? 3 : -1;
+    const int more = lead < 0x80                   ? 0
+                     : lead >= 0xc2 && lead < 0xe0 ? 1
+                     : lead >= 0xe0 && lead < 0xf0 ? 2
+                     : lead >= 0xf0 && lead < 0xf5 ? 3
+                                                   : -1;
     if (more < 0 || i + more >= text.size()) return false;
     uint32_t code = more == 0 ? lead : lead & (0x3f >> more);
     for (int k = 1; k <= more; ++k) {
@@ -298,14 +301,16 @@ std::vector<TextEntry> text_entries(const TextChunks& chunks) {
         keyword.find("  ") != std::string::npos) {
       throw UsageError(
           "PNG text: the keyword '{}' is not 1 to 79 printable ASCII characters without outer or double spaces; choose "
-          "another", keyword);
+          "another",
+          keyword);
     }
     std::vector<uint32_t> codes;
     if (!code_points(text, codes) || std::find(codes.begin(), codes.end(), 0u) != codes.end()) {
       throw UsageError("PNG text: the text of '{}' is not UTF-8 without zero bytes; encode it so", keyword);
     }
     TextEntry entry{keyword, text, true};
-    for (const uint32_t code : codes) entry.latin1 = entry.latin1 && ((code >= 0x20 && code < 0x7f) || (code >= 0xa0 && code < 0x100));
+    for (const uint32_t code : codes)
+      entry.latin1 = entry.latin1 && ((code >= 0x20 && code < 0x7f) || (code >= 0xa0 && code < 0x100));
     if (entry.latin1) {
       entry.text.clear();
       for (const uint32_t code : codes) entry.text += static_cast<char>(static_cast<uint8_t>(code));
@@ -361,7 +366,8 @@ class PngWriter {
       // All named, so that another default of the library changes no byte.
       png_set_compression_level(png_, 6);
       png_set_compression_mem_level(png_, 8);
-      // Z_RLE on a colour photograph: six times as quick as level 6's search for 6 % more bytes. Flat masks gain from the search.
+      // Z_RLE on a colour photograph: six times as quick as level 6's search for 6 % more bytes. Flat masks gain from
+      // the search.
       png_set_compression_strategy(png_, image.channels == 3 ? 3 : 0);
       png_set_compression_window_bits(png_, 15);
       png_set_compression_buffer_size(png_, 1 << 16);
@@ -404,10 +410,8 @@ void jpeg_message(j_common_ptr info, int level) {
     case JWRN_HIT_MARKER:
     case JWRN_HUFF_BAD_CODE:
     case JWRN_MUST_RESYNC:
-    case JWRN_ARITH_BAD_CODE:
-      jpeg_failed(info);
-    default:
-      ++info->err->num_warnings;
+    case JWRN_ARITH_BAD_CODE: jpeg_failed(info);
+    default: ++info->err->num_warnings;
   }
 }
 
@@ -465,10 +469,12 @@ class JpegReader {
   Image image() {
     run([&] { jpeg_read_header(&info_, TRUE); });
     check_size(where_, info_.image_width, info_.image_height, limits_);
-    // Huffman codes spend at least a bit on each block of 8x8: what claims more is cut short, and needs no memory to find out.
+    // Huffman codes spend at least a bit on each block of 8x8: what claims more is cut short, and needs no memory to
+    // find out.
     if (!info_.arith_code && uint64_t{info_.image_width} * info_.image_height / (64 * 8) > size_) {
-      throw DataError("{}: the JPEG claims {}x{} pixels but is only {} bytes long, so it is cut short; replace the file", where_,
-                      info_.image_width, info_.image_height, size_);
+      throw DataError(
+          "{}: the JPEG claims {}x{} pixels but is only {} bytes long, so it is cut short; replace the file", where_,
+          info_.image_width, info_.image_height, size_);
     }
     const bool cmyk = info_.num_components == 4;
     run([&] {
@@ -510,7 +516,8 @@ class JpegReader {
     constexpr std::string_view kExif("Exif\0\0", 6);
     for (auto* marker = info_.marker_list; marker; marker = marker->next) {
       const std::string_view data(reinterpret_cast<const char*>(marker->data), marker->data_length);
-      if (marker->marker == JPEG_APP0 + 1 && data.starts_with(kExif)) return tiff_orientation(data.substr(kExif.size()));
+      if (marker->marker == JPEG_APP0 + 1 && data.starts_with(kExif))
+        return tiff_orientation(data.substr(kExif.size()));
     }
     return 1;
   }
@@ -586,7 +593,8 @@ class JpegWriter {
       }
       jpeg_finish_compress(&info_);
     });
-    if (!done) throw DataError("JPEG: the image of {}x{} could not be written ({})", image.width, image.height, errors_.text);
+    if (!done)
+      throw DataError("JPEG: the image of {}x{} could not be written ({})", image.width, image.height, errors_.text);
     return std::move(output_.bytes);
   }
 
@@ -601,7 +609,9 @@ class JpegWriter {
 /// What a file is that we do not read, for the message.
 std::string kind_of(std::string_view bytes) {
   if (bytes.empty()) return "is empty";
-  const auto has = [&](size_t at, std::string_view what) { return bytes.size() >= at && bytes.substr(at).starts_with(what); };
+  const auto has = [&](size_t at, std::string_view what) {
+    return bytes.size() >= at && bytes.substr(at).starts_with(what);
+  };
   if (has(0, "GIF8")) return "is a GIF";
   if (has(0, "RIFF") && has(8, "WEBP")) return "is a WebP";
   if (has(0, "BM")) return "is a BMP";

@@ -22,10 +22,12 @@ using TextChunks = std::map<std::string, std::string>;  ///< keyword -> UTF-8 te
 Image read_image(const std::filesystem::path& path, const Limits& limits = {});
 Image decode_image(std::string_view bytes, const std::string& where, const Limits& limits = {});
 
-/// A mask: any image, one channel, values >= 128 become 255, others 0. A palette or RGB(A) mask counts by its luminance.
+/// A mask: any image, one channel, values >= 128 become 255, others 0. A palette or RGB(A) mask counts by its
+/// luminance.
 Mask read_mask(const std::filesystem::path& path, const Limits& limits = {});
 
-/// Text goes to iTXt (tEXt where it is Latin-1 without control characters). The same image and text give the same bytes.
+/// Text goes to iTXt (tEXt where it is Latin-1 without control characters). The same image and text give the same
+/// bytes.
 std::string encode_png(const Image& image, const TextChunks& text = {});
 void write_png(const std::filesystem::path& path, const Image& image, const TextChunks& text = {});
 TextChunks read_png_text(const std::filesystem::path& path);

@@ -21,7 +21,8 @@ Image gradient(int width, int height, int channels) {
   Image image(width, height, channels);
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
-      for (int c = 0; c < channels; ++c) image.at(x, y)[c] = static_cast<uint8_t>(c == 0 ? 3 * x : c == 1 ? 2 * y : x + y);
+      for (int c = 0; c < channels; ++c)
+        image.at(x, y)[c] = static_cast<uint8_t>(c == 0 ? 3 * x : c == 1 ? 2 * y : x + y);
     }
   }
   return image;
@@ -107,10 +108,12 @@ TEST(PngText, IsTextWhereLatinWillDoAndItxtElsewhere) {
 
 TEST(PngText, RefusesKeywordsAndTextThatPngCannotHold) {
   const Image image(2, 2, 1);
-  for (const std::string& keyword : {std::string(), std::string(80, 'k'), std::string(" k"), std::string("a  b"), std::string("\u00e9")}) {
+  for (const std::string& keyword :
+       {std::string(), std::string(80, 'k'), std::string(" k"), std::string("a  b"), std::string("\u00e9")}) {
     EXPECT_THROW(encode_png(image, {{keyword, "x"}}), UsageError) << keyword;
   }
-  for (const std::string& bad : {std::string("\xff"), std::string("a\0b", 3), std::string("\xc3"), std::string("\xed\xa0\x80")}) {
+  for (const std::string& bad :
+       {std::string("\xff"), std::string("a\0b", 3), std::string("\xc3"), std::string("\xed\xa0\x80")}) {
     EXPECT_THROW(encode_png(image, {{"k", bad}}), UsageError);
   }
 }
@@ -162,13 +165,17 @@ TEST(BadInput, EachIsNamedWithWhereAndWhat) {
   const auto decode = [](const std::string& bytes) { return message_of([&] { decode_image(bytes, "a.png"); }); };
   EXPECT_THAT(decode(""), HasSubstr("a.png: is empty"));
   EXPECT_THAT(decode("GIF89a......"), HasSubstr("is a GIF"));
-  EXPECT_THAT(decode(std::string("\0\0\0\x18" "ftypheic", 12)), HasSubstr("HEIC"));
+  EXPECT_THAT(decode(std::string("\0\0\0\x18"
+                                 "ftypheic",
+                                 12)),
+              HasSubstr("HEIC"));
   EXPECT_THAT(decode("hello"), HasSubstr("starts with 68 65 6c 6c"));
   EXPECT_THAT(message_of([] { read_image("no/such/file.png"); }), HasSubstr("no/such/file.png"));
 }
 
 TEST(BadInput, AnyFileCutShortIsAnError) {
-  for (const char* name : {"rgb.png", "interlaced_alpha.png", "palette_alpha.png", "exif6.jpg", "progressive.jpg", "cmyk.jpg"}) {
+  for (const char* name :
+       {"rgb.png", "interlaced_alpha.png", "palette_alpha.png", "exif6.jpg", "progressive.jpg", "cmyk.jpg"}) {
     const std::string bytes = read_file(kFolder / name);
     for (size_t length = 0; length < bytes.size(); ++length) {
       EXPECT_THROW(decode_image(std::string_view(bytes).substr(0, length), name), DataError) << name << " " << length;
@@ -187,7 +194,8 @@ TEST(BadInput, ChangedBytesGiveAnImageOrAnErrorAndNothingElse) {
     const std::string bytes = read_file(entry.path());
     for (int trial = 0; trial < 200; ++trial) {
       std::string hurt = bytes;
-      for (uint32_t k = 0; k <= random(4); ++k) hurt[random(static_cast<uint32_t>(hurt.size()))] = static_cast<char>(random(256));
+      for (uint32_t k = 0; k <= random(4); ++k)
+        hurt[random(static_cast<uint32_t>(hurt.size()))] = static_cast<char>(random(256));
       try {
         Limits limits;
         limits.max_pixels = 1 << 22;
@@ -202,8 +210,10 @@ TEST(BadInput, ChangedBytesGiveAnImageOrAnErrorAndNothingElse) {
 TEST(Limits, AreCheckedOnTheHeader) {
   Limits limits;
   limits.max_pixels = 99;
-  EXPECT_THAT(message_of([&] { decode_image(encode_png(Image(10, 10, 3)), "a.png", limits); }), HasSubstr("10x10 pixels, more than the 99"));
-  EXPECT_THAT(message_of([&] { decode_image(encode_jpeg(Image(10, 10, 3)), "a.jpg", limits); }), HasSubstr("more than the 99"));
+  EXPECT_THAT(message_of([&] { decode_image(encode_png(Image(10, 10, 3)), "a.png", limits); }),
+              HasSubstr("10x10 pixels, more than the 99"));
+  EXPECT_THAT(message_of([&] { decode_image(encode_jpeg(Image(10, 10, 3)), "a.jpg", limits); }),
+              HasSubstr("more than the 99"));
   limits.max_pixels = 100;
   EXPECT_EQ(decode_image(encode_png(Image(10, 10, 3)), "a.png", limits).width, 10);
   limits.max_file_bytes = 20;

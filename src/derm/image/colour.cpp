@@ -13,12 +13,10 @@ namespace derm::image {
 namespace {
 
 // Linear sRGB to XYZ (D65). The white is the sum of each row, so that white has a* = b* = 0 to the last digit.
-constexpr double kToXyz[3][3] = {{0.4124564, 0.3575761, 0.1804375},
-                                 {0.2126729, 0.7151522, 0.0721750},
-                                 {0.0193339, 0.1191920, 0.9503041}};
-constexpr double kFromXyz[3][3] = {{3.2404542, -1.5371385, -0.4985314},
-                                   {-0.9692660, 1.8760108, 0.0415560},
-                                   {0.0556434, -0.2040259, 1.0572252}};
+constexpr double kToXyz[3][3] = {
+    {0.4124564, 0.3575761, 0.1804375}, {0.2126729, 0.7151522, 0.0721750}, {0.0193339, 0.1191920, 0.9503041}};
+constexpr double kFromXyz[3][3] = {
+    {3.2404542, -1.5371385, -0.4985314}, {-0.9692660, 1.8760108, 0.0415560}, {0.0556434, -0.2040259, 1.0572252}};
 constexpr double white(int i) { return kToXyz[i][0] + kToXyz[i][1] + kToXyz[i][2]; }
 
 constexpr double kDelta = 6.0 / 29;
@@ -139,7 +137,8 @@ Rgb monk_tone(int tone) {
   static constexpr Rgb kTones[10] = {{0xf6, 0xed, 0xe4}, {0xf3, 0xe7, 0xdb}, {0xf7, 0xea, 0xd0}, {0xea, 0xda, 0xba},
                                      {0xd7, 0xbd, 0x96}, {0xa0, 0x7e, 0x56}, {0x82, 0x5c, 0x43}, {0x60, 0x41, 0x34},
                                      {0x3a, 0x31, 0x2a}, {0x29, 0x24, 0x20}};
-  if (tone < 1 || tone > 10) throw UsageError("Monk tone {}: the scale has the tones 1 (lightest) to 10 (darkest)", tone);
+  if (tone < 1 || tone > 10)
+    throw UsageError("Monk tone {}: the scale has the tones 1 (lightest) to 10 (darkest)", tone);
   return kTones[tone - 1];
 }
 

@@ -128,7 +128,8 @@ TEST(Monk, TonesAreTheirOwnNearest) {
 
 TEST(Monk, TonesHaveTheKnownTypologyAngles) {
   constexpr int kAngles[10] = {83, 80, 72, 65, 50, 11, -20, -55, -78, -84};
-  for (int tone = 1; tone <= 10; ++tone) EXPECT_NEAR(ita_degrees(lab_of(monk_tone(tone))), kAngles[tone - 1], 1) << tone;
+  for (int tone = 1; tone <= 10; ++tone)
+    EXPECT_NEAR(ita_degrees(lab_of(monk_tone(tone))), kAngles[tone - 1], 1) << tone;
 }
 
 TEST(Hex, ReadsTheThreeSpellingsAndNothingElse) {

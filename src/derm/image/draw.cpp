@@ -12,8 +12,8 @@ namespace {
 constexpr int kGlyphWidth = 5, kGlyphHeight = 7, kAdvance = 6;
 constexpr int kGlyphRows = kGlyphHeight + 2;  // g, j, p, q and y hang below the line
 
-// The font as it looks: blocks of twelve characters in the order of ASCII from '!' to '~', the degree sign last. Each block
-// is a line that names its characters and nine rows of dots, a character every eight columns.
+// The font as it looks: blocks of twelve characters in the order of ASCII from '!' to '~', the degree sign last. Each
+// block is a line that names its characters and nine rows of dots, a character every eight columns.
 constexpr int kBlock = 12;
 constexpr std::string_view kFont = R"font(
 !       "       #       $       %       &       '       (       )       *       +       ,
@@ -112,7 +112,8 @@ std::array<Glyph, kGlyphs> parse_font() {
   std::array<Glyph, kGlyphs> glyphs{};
   for (int i = 0; i < kGlyphs; ++i) {
     for (int row = 0; row < kGlyphRows; ++row) {
-      const std::string_view dots = lines.at(i / kBlock * (kGlyphRows + 1) + 1 + row).substr(i % kBlock * 8, kGlyphWidth);
+      const std::string_view dots =
+          lines.at(i / kBlock * (kGlyphRows + 1) + 1 + row).substr(i % kBlock * 8, kGlyphWidth);
       for (int x = 0; x < kGlyphWidth; ++x) {
         if (dots.at(x) == '#') glyphs[i][row] |= static_cast<uint8_t>(16 >> x);
       }
@@ -212,15 +213,17 @@ void draw_rectangle(Image& image, int x, int y, int w, int h, Rgb colour, int th
 
 void draw_mask_outline(Image& image, const Mask& mask, Rgb colour) {
   if (mask.channels != 1 || mask.width != image.width || mask.height != image.height) {
-    throw UsageError("draw_mask_outline: the mask is {}x{} with {} channels, the image {}x{}; the mask needs its size and 1 channel",
-                     mask.width, mask.height, mask.channels, image.width, image.height);
+    throw UsageError(
+        "draw_mask_outline: the mask is {}x{} with {} channels, the image {}x{}; the mask needs its size and 1 channel",
+        mask.width, mask.height, mask.channels, image.width, image.height);
   }
   const auto set = [&](int x, int y) {
     return x >= 0 && y >= 0 && x < mask.width && y < mask.height && *mask.at(x, y) >= 128;
   };
   for (int y = 0; y < mask.height; ++y) {
     for (int x = 0; x < mask.width; ++x) {
-      if (set(x, y) && !(set(x - 1, y) && set(x + 1, y) && set(x, y - 1) && set(x, y + 1))) set_pixel(image, x, y, colour);
+      if (set(x, y) && !(set(x - 1, y) && set(x + 1, y) && set(x, y - 1) && set(x, y + 1)))
+        set_pixel(image, x, y, colour);
     }
   }
 }
@@ -234,7 +237,8 @@ void paste(Image& target, const Image& source, int x, int y) {
   const int left = std::max(0, -x), right = std::min(source.width, target.width - x);
   if (left >= right) return;
   for (int row = std::max(0, -y); row < std::min(source.height, target.height - y); ++row) {
-    std::copy_n(source.at(left, row), static_cast<size_t>(right - left) * source.channels, target.at(x + left, y + row));
+    std::copy_n(source.at(left, row), static_cast<size_t>(right - left) * source.channels,
+                target.at(x + left, y + row));
   }
 }
 
@@ -251,8 +255,8 @@ Image draw_grid(const Grid& grid) {
         cell_h = cell.height;
       }
       if (cell.width != cell_w || cell.height != cell_h) {
-        throw UsageError("draw_grid: pictures of {}x{} and {}x{}; all must have one size, resize them first", cell_w, cell_h,
-                         cell.width, cell.height);
+        throw UsageError("draw_grid: pictures of {}x{} and {}x{}; all must have one size, resize them first", cell_w,
+                         cell_h, cell.width, cell.height);
       }
     }
   }
@@ -287,8 +291,8 @@ Image draw_grid(const Grid& grid) {
     const int y = top + static_cast<int>(r) * (cell_h + gap);
     if (r < grid.row_labels.size()) {
       const std::string& label = grid.row_labels[r];
-      draw_text(result, left - gap - 3 * scale - text_width(label, scale), y + (cell_h - kGlyphHeight * scale) / 2, label, kInk,
-                scale);
+      draw_text(result, left - gap - 3 * scale - text_width(label, scale), y + (cell_h - kGlyphHeight * scale) / 2,
+                label, kInk, scale);
     }
     if (r >= grid.rows.size()) continue;
     for (size_t c = 0; c < grid.rows[r].size(); ++c) {

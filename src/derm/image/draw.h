@@ -8,8 +8,8 @@
 
 namespace derm::image {
 
-/// Text in the built-in 5x7 font, `scale` pixels a dot; x, y is the left upper corner. Characters outside ASCII show as '?'
-/// (the degree sign excepted). The tails of g, j, p, q, y hang two dots below the seven.
+/// Text in the built-in 5x7 font, `scale` pixels a dot; x, y is the left upper corner. Characters outside ASCII show as
+/// '?' (the degree sign excepted). The tails of g, j, p, q, y hang two dots below the seven.
 void draw_text(Image& image, int x, int y, const std::string& text, Rgb colour, int scale = 1);
 int text_width(const std::string& text, int scale = 1);
 void fill_rectangle(Image& image, int x, int y, int w, int h, Rgb colour);
@@ -17,7 +17,8 @@ void draw_rectangle(Image& image, int x, int y, int w, int h, Rgb colour, int th
 void draw_mask_outline(Image& image, const Mask& mask, Rgb colour);
 void paste(Image& target, const Image& source, int x, int y);  ///< clipped at the edges
 
-/// Pictures of one size in rows, with labels above the columns, left of the rows and a title; missing pictures stay blank.
+/// Pictures of one size in rows, with labels above the columns, left of the rows and a title; missing pictures stay
+/// blank.
 struct Grid {
   std::vector<std::vector<Image>> rows;
   std::vector<std::string> column_labels, row_labels;  ///< empty: none

@@ -11,8 +11,8 @@ Image crop(const Image& source, int x, int y, int w, int h) {
   const bool inside = x >= 0 && y >= 0 && w > 0 && h > 0 && w <= source.width && h <= source.height &&
                       x <= source.width - w && y <= source.height - h;
   if (!inside) {
-    throw UsageError("crop: the rectangle {}x{} at ({}, {}) leaves the image of {}x{}; choose one inside it", w, h, x, y,
-                     source.width, source.height);
+    throw UsageError("crop: the rectangle {}x{} at ({}, {}) leaves the image of {}x{}; choose one inside it", w, h, x,
+                     y, source.width, source.height);
   }
   Image result(w, h, source.channels);
   const size_t row_bytes = static_cast<size_t>(w) * source.channels;
@@ -37,7 +37,9 @@ Image quarter_turns(const Image& source, int turns) {
   Image result(t == 2 ? w : h, t == 2 ? h : w, source.channels);
   for (int y = 0; y < result.height; ++y) {
     for (int x = 0; x < result.width; ++x) {
-      const uint8_t* from = t == 1 ? source.at(w - 1 - y, x) : t == 2 ? source.at(w - 1 - x, h - 1 - y) : source.at(y, h - 1 - x);
+      const uint8_t* from = t == 1   ? source.at(w - 1 - y, x)
+                            : t == 2 ? source.at(w - 1 - x, h - 1 - y)
+                                     : source.at(y, h - 1 - x);
       std::copy_n(from, source.channels, result.at(x, y));
     }
   }

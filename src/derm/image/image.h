@@ -29,7 +29,7 @@ struct Box {  ///< pixels; x, y is the left upper corner
 
 Image crop(const Image& source, int x, int y, int w, int h);  ///< throws UsageError if it leaves the image
 Image flip_horizontal(const Image& source);
-Image quarter_turns(const Image& source, int turns);          ///< counter-clockwise, as numpy.rot90
-Image to_rgb(const Image& source);                            ///< grey repeated; rgb as it is
+Image quarter_turns(const Image& source, int turns);  ///< counter-clockwise, as numpy.rot90
+Image to_rgb(const Image& source);                    ///< grey repeated; rgb as it is
 
 }  // namespace derm::image

@@ -96,7 +96,8 @@ double mask_iou(const Mask& a, const Mask& b) {
   require_mask(a, "mask_iou");
   require_mask(b, "mask_iou");
   if (a.width != b.width || a.height != b.height) {
-    throw UsageError("mask_iou: the masks are {}x{} and {}x{}; both must have one size", a.width, a.height, b.width, b.height);
+    throw UsageError("mask_iou: the masks are {}x{} and {}x{}; both must have one size", a.width, a.height, b.width,
+                     b.height);
   }
   size_t both = 0, either = 0;
   for (size_t i = 0; i < a.pixels.size(); ++i) {
@@ -223,7 +224,8 @@ std::vector<float> gaussian_blur(const std::vector<float>& plane, int width, int
   if (!(sigma_px > 0) || plane.empty()) return plane;
   const int radius = std::max(1, static_cast<int>(std::min(4 * sigma_px + 0.5, 1e6)));
   std::vector<float> kernel(2 * static_cast<size_t>(radius) + 1);
-  for (int i = -radius; i <= radius; ++i) kernel[i + radius] = static_cast<float>(std::exp(-0.5 * i * i / (sigma_px * sigma_px)));
+  for (int i = -radius; i <= radius; ++i)
+    kernel[i + radius] = static_cast<float>(std::exp(-0.5 * i * i / (sigma_px * sigma_px)));
   const float total = std::accumulate(kernel.begin(), kernel.end(), 0.0f);
   for (float& k : kernel) k /= total;
 

@@ -6,10 +6,10 @@
 
 namespace derm::image {
 
-size_t mask_area(const Mask& mask);                 ///< pixels set
-Box mask_box(const Mask& mask);                     ///< tight; all 0 if the mask is empty
-double mask_iou(const Mask& a, const Mask& b);      ///< 1 if both are empty; throws UsageError on another size
-Mask dilate(const Mask& mask, double radius_px);    ///< by a disc (exact Euclidean distance)
+size_t mask_area(const Mask& mask);               ///< pixels set
+Box mask_box(const Mask& mask);                   ///< tight; all 0 if the mask is empty
+double mask_iou(const Mask& a, const Mask& b);    ///< 1 if both are empty; throws UsageError on another size
+Mask dilate(const Mask& mask, double radius_px);  ///< by a disc (exact Euclidean distance)
 Mask erode(const Mask& mask, double radius_px);
 Mask fill_holes(const Mask& mask);
 
@@ -20,8 +20,8 @@ struct Component {
   int label = 0;          ///< 1, 2, ... in `labels`
 };
 struct Components {
-  std::vector<int> labels;        ///< height x width, 0 outside
-  std::vector<Component> items;   ///< largest first
+  std::vector<int> labels;       ///< height x width, 0 outside
+  std::vector<Component> items;  ///< largest first
 };
 Components connected_components(const Mask& mask);  ///< 8 neighbours
 

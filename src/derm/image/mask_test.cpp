@@ -68,7 +68,9 @@ TEST(Distance, EqualsTheSearchOverAllPixels) {
   }
 }
 
-TEST(Distance, ToAnEmptyMaskIsInfinite) { EXPECT_EQ(distance_to(Mask(3, 3, 1))[4], std::numeric_limits<float>::infinity()); }
+TEST(Distance, ToAnEmptyMaskIsInfinite) {
+  EXPECT_EQ(distance_to(Mask(3, 3, 1))[4], std::numeric_limits<float>::infinity());
+}
 
 TEST(Dilate, ByADiscGivesADisc) {
   Mask dot(7, 7, 1);

@@ -29,8 +29,7 @@ Kernel kernel_of(Filter filter) {
     case Filter::box:
       // Half open, so that a tap on the seam of two output pixels counts once.
       return {0.5, [](double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }};
-    case Filter::bilinear:
-      return {1.0, [](double x) { return std::max(0.0, 1.0 - std::fabs(x)); }};
+    case Filter::bilinear: return {1.0, [](double x) { return std::max(0.0, 1.0 - std::fabs(x)); }};
     case Filter::hamming:
       return {1.0, [](double x) {
                 x = std::fabs(x);
@@ -48,14 +47,13 @@ Kernel kernel_of(Filter filter) {
                 if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
                 return 0.0;
               }};
-    default:
-      return {3.0, [](double x) { return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }};
+    default: return {3.0, [](double x) { return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }};
   }
 }
 
 /// For each output position the input positions that count, and their weights in fixed point.
 struct Taps {
-  int width = 0;                 ///< weights reserved an output position
+  int width = 0;  ///< weights reserved an output position
   std::vector<int> first, count;
   std::vector<int32_t> weights;  ///< output position x width
 };
@@ -110,15 +108,16 @@ constexpr int32_t kHalf = 1 << (kFractionBits - 1);
         const int32_t w = weights[k];
         for (size_t i = 0; i < size; ++i) sums[i] += row[i] * w;
       }
-      for (size_t i = 0; i < size; ++i) out[at + i] = static_cast<uint8_t>(std::clamp(sums[i] >> kFractionBits, 0, 255));
+      for (size_t i = 0; i < size; ++i)
+        out[at + i] = static_cast<uint8_t>(std::clamp(sums[i] >> kFractionBits, 0, 255));
     };
     for (size_t at = 0; at < whole; at += kBlock) sum(at, kBlock);
     if (whole < row_size) sum(whole, row_size - whole);
   }
 }
 
-// 32 bit products need AVX2 (or SSE4.1) to be quick, and the build is for any x86-64: the machine is asked. The arithmetic is
-// in integers, so both give the same bytes.
+// 32 bit products need AVX2 (or SSE4.1) to be quick, and the build is for any x86-64: the machine is asked. The
+// arithmetic is in integers, so both give the same bytes.
 #if defined(__x86_64__) && defined(__GNUC__)
 [[gnu::target("avx2")]] void sum_rows_avx2(const uint8_t* in, uint8_t* out, size_t row_size, const Taps& taps) {
   sum_rows(in, out, row_size, taps);
@@ -168,7 +167,8 @@ Image transposed(const Image& source) {
   return result;
 }
 
-/// The input position of each output position; -1 outside. Adds up step by step, as Pillow does, rounding errors included.
+/// The input position of each output position; -1 outside. Adds up step by step, as Pillow does, rounding errors
+/// included.
 std::vector<int> nearest_positions(int in, int out) {
   const double scale = static_cast<double>(in) / out;
   std::vector<int> positions(out);
@@ -197,7 +197,8 @@ Image resize_nearest(const Image& source, int width, int height) {
 
 Image resize(const Image& source, int width, int height, Filter filter) {
   if (source.empty()) throw UsageError("resize: the image is empty; give one with at least one pixel");
-  if (width < 1 || height < 1) throw UsageError("resize: {}x{} was asked for; both sides must be at least 1", width, height);
+  if (width < 1 || height < 1)
+    throw UsageError("resize: {}x{} was asked for; both sides must be at least 1", width, height);
   if (width == source.width && height == source.height) return source;
   if (filter == Filter::nearest) return resize_nearest(source, width, height);
 

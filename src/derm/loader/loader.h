@@ -13,10 +13,11 @@ namespace derm::loader {
 
 /// Augmentation, applied to image, mask and map alike.
 struct AugmentOptions {
-  bool flip = true;            ///< mirror, each with probability 1/2
-  bool quarter_turns = true;   ///< 0, 90, 180 or 270 degrees
-  double crop = 0.12;          ///< the side of the random square crop is drawn from [1 - crop, 1]; 0: no crop
-  double colour = 1.0;         ///< strength of the mild shift in CIE Lab (L +-8, a and b +-3 at 1); the skin colour in the map moves with it
+  bool flip = true;           ///< mirror, each with probability 1/2
+  bool quarter_turns = true;  ///< 0, 90, 180 or 270 degrees
+  double crop = 0.12;         ///< the side of the random square crop is drawn from [1 - crop, 1]; 0: no crop
+  double colour = 1.0;  ///< strength of the mild shift in CIE Lab (L +-8, a and b +-3 at 1); the skin colour in the map
+                        ///< moves with it
   void bind(Options& o);
   void validate() const;
 };
@@ -25,24 +26,25 @@ struct LoaderOptions {
   int64_t batch = 8;
   uint64_t seed = 0;
   int threads = 2;
-  int64_t prefetch = 4;              ///< batches made ahead
+  int64_t prefetch = 4;  ///< batches made ahead
   data::MapSpec map;
   data::Shape shape = data::Shape::mask;  ///< how a row's region is drawn
   AugmentOptions augment;
-  int64_t max_cache_bytes = int64_t{4} << 30;  ///< decoded images kept in memory up to this; beyond it they are read again
+  int64_t max_cache_bytes =
+      int64_t{4} << 30;  ///< decoded images kept in memory up to this; beyond it they are read again
 };
 
-/// An endless stream: every epoch is a fresh permutation, no row twice within one. Sample k of the stream depends on the seed and
-/// k alone, so that the batches are the same whatever the number of threads, and seek() resumes exactly.
+/// An endless stream: every epoch is a fresh permutation, no row twice within one. Sample k of the stream depends on
+/// the seed and k alone, so that the batches are the same whatever the number of threads, and seek() resumes exactly.
 class Loader {
  public:
   /// @param rows  indices into data.records(); at least one
   /// @throws DataError: an image that cannot be read (at the latest in next(), naming the file)
   Loader(const data::DataSet& data, std::vector<size_t> rows, const LoaderOptions& options);
   ~Loader();
-  tensor::Batch next();              ///< on the CPU, float32, contiguous; latent undefined
-  void seek(int64_t sample);         ///< the next batch begins with this sample of the stream
-  double waited_s() const;           ///< how long next() has waited for data in all
+  tensor::Batch next();       ///< on the CPU, float32, contiguous; latent undefined
+  void seek(int64_t sample);  ///< the next batch begins with this sample of the stream
+  double waited_s() const;    ///< how long next() has waited for data in all
 
  private:
   struct Impl;
@@ -50,7 +52,8 @@ class Loader {
 };
 
 /// Rows as they are, unaugmented, in order: for validation and sample grids.
-tensor::Batch read_rows(const data::DataSet& data, const std::vector<size_t>& rows, const data::MapSpec& map, data::Shape shape);
+tensor::Batch read_rows(const data::DataSet& data, const std::vector<size_t>& rows, const data::MapSpec& map,
+                        data::Shape shape);
 
 /// The maps and labels of requests.
 tensor::Inputs inputs_of(const std::vector<data::Request>& requests, const data::MapSpec& map);

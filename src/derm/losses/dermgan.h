@@ -16,7 +16,8 @@ at::Tensor condition_l1(const at::Tensor& real, const at::Tensor& fake, const at
 /// Feature matching: sum over layers of mean |D^l(real) - D^l(fake)|; the real side is a constant.
 at::Tensor feature_matching(const std::vector<at::Tensor>& real, const std::vector<at::Tensor>& fake);
 
-/// Min-patch: the generator is driven by its least realistic patch. For each image the smallest logit; mean BCE towards real.
+/// Min-patch: the generator is driven by its least realistic patch. For each image the smallest logit; mean BCE towards
+/// real.
 /// @param logits  [N, 1, h, w]
 at::Tensor min_patch(const at::Tensor& logits);
 

@@ -14,9 +14,9 @@ constexpr int64_t kSide = 64;
 constexpr int64_t kBatch = 64;
 constexpr uint64_t kSeed = 20200902;
 
-/// Three 4x4 convolutions of stride 2 with ReLU. Mean and deviation of every channel at every level: 2 x (32 + 64 + 160) = 512.
-/// The levels together see colour, fine and coarse texture; the weights come from our own generator, so that they are the
-/// same with every libtorch.
+/// Three 4x4 convolutions of stride 2 with ReLU. Mean and deviation of every channel at every level: 2 x (32 + 64 +
+/// 160) = 512. The levels together see colour, fine and coarse texture; the weights come from our own generator, so
+/// that they are the same with every libtorch.
 class RandomExtractor : public Extractor {
  public:
   RandomExtractor() {

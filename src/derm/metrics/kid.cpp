@@ -24,16 +24,18 @@ double mean_off_diagonal(const at::Tensor& k) {
 
 at::Tensor checked(const at::Tensor& features, const char* which, int64_t least) {
   if (!features.defined() || features.dim() != 2 || features.size(0) < least) {
-    throw UsageError("kernel distance: the {} features are {} rows, at least {} rows of [N, d] are needed; use more images", which,
-                     features.defined() && features.dim() == 2 ? features.size(0) : 0, least);
+    throw UsageError(
+        "kernel distance: the {} features are {} rows, at least {} rows of [N, d] are needed; use more images", which,
+        features.defined() && features.dim() == 2 ? features.size(0) : 0, least);
   }
   return features.detach().to(at::kCPU, at::kDouble).contiguous();
 }
 
 void check_width(const at::Tensor& real, const at::Tensor& fake) {
   if (real.size(1) != fake.size(1)) {
-    throw UsageError("kernel distance: the real features have {} columns, the fake ones {}; both must come from one extractor",
-                     real.size(1), fake.size(1));
+    throw UsageError(
+        "kernel distance: the real features have {} columns, the fake ones {}; both must come from one extractor",
+        real.size(1), fake.size(1));
   }
 }
 
@@ -41,7 +43,8 @@ void check_width(const at::Tensor& real, const at::Tensor& fake) {
 at::Tensor draw(Rng& rng, int64_t rows, int64_t count) {
   std::vector<int64_t> order(static_cast<size_t>(rows));
   std::iota(order.begin(), order.end(), int64_t{0});
-  for (int64_t i = 0; i < count; ++i) std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(rng.integer(i, rows - 1))]);
+  for (int64_t i = 0; i < count; ++i)
+    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(rng.integer(i, rows - 1))]);
   order.resize(static_cast<size_t>(count));
   return torch::tensor(order, at::kLong);
 }

@@ -16,7 +16,8 @@ at::Tensor features(int64_t rows, int64_t columns, double phase) {
   auto v = t.accessor<double, 2>();
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; ++j) {
-      v[i][j] = std::sin(0.37 * static_cast<double>((i + 1) * (j + 1)) + phase) + 0.1 * std::cos(0.11 * static_cast<double>(i * j));
+      v[i][j] = std::sin(0.37 * static_cast<double>((i + 1) * (j + 1)) + phase) +
+                0.1 * std::cos(0.11 * static_cast<double>(i * j));
     }
   }
   return t;

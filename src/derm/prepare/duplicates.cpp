@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kColumns = 17, kRows = 16;
 constexpr float kStep = 1;  ///< grey levels: on even skin the mere sign would be that of the JPEG's noise
-constexpr int kSide = 64;  ///< what candidates are compared at
+constexpr int kSide = 64;   ///< what candidates are compared at
 
 /// Grey means over a raster of `columns` x `rows` cells, in floats: rounding would make ties, and ties flip.
 std::vector<float> grey_cells(const image::Image& picture, int columns, int rows) {
@@ -26,12 +26,14 @@ std::vector<float> grey_cells(const image::Image& picture, int columns, int rows
     const uint8_t* p = picture.pixels.data() + i * picture.channels;
     grey[i] = picture.channels == 3 ? 0.299f * p[0] + 0.587f * p[1] + 0.114f * p[2] : p[0];
   }
-  const auto shrink = [](const std::vector<float>& in, int length, int lines, size_t step, size_t line_step, int cells) {
+  const auto shrink = [](const std::vector<float>& in, int length, int lines, size_t step, size_t line_step,
+                         int cells) {
     std::vector<float> out(static_cast<size_t>(cells) * lines);
     for (int c = 0; c < cells; ++c) {
       const double from = static_cast<double>(c) * length / cells, to = static_cast<double>(c + 1) * length / cells;
       for (int k = static_cast<int>(from); k < std::min(length, static_cast<int>(std::ceil(to))); ++k) {
-        const auto part = static_cast<float>((std::min(to, k + 1.0) - std::max(from, static_cast<double>(k))) / (to - from));
+        const auto part =
+            static_cast<float>((std::min(to, k + 1.0) - std::max(from, static_cast<double>(k))) / (to - from));
         for (int l = 0; l < lines; ++l) out[static_cast<size_t>(l) * cells + c] += part * in[l * line_step + k * step];
       }
     }
@@ -41,7 +43,8 @@ std::vector<float> grey_cells(const image::Image& picture, int columns, int rows
   const auto small = shrink(narrow, h, columns, static_cast<size_t>(columns), 1, rows);  // `columns` lines of `rows`
   std::vector<float> result(static_cast<size_t>(columns) * rows);
   for (int y = 0; y < rows; ++y) {
-    for (int x = 0; x < columns; ++x) result[static_cast<size_t>(y) * columns + x] = small[static_cast<size_t>(x) * rows + y];
+    for (int x = 0; x < columns; ++x)
+      result[static_cast<size_t>(y) * columns + x] = small[static_cast<size_t>(x) * rows + y];
   }
   return result;
 }
@@ -55,7 +58,8 @@ image::Image oriented(const image::Image& picture, int orientation) {
 /// Do two pictures show the same, light and contrast aside? Both of the same size.
 bool same_picture(const std::vector<float>& a, const std::vector<float>& b) {
   const double n = static_cast<double>(a.size());
-  const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n, mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
+  const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n,
+               mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
   double aa = 0, bb = 0, ab = 0;
   for (size_t i = 0; i < a.size(); ++i) {
     const double x = a[i] - mean_a, y = b[i] - mean_b;

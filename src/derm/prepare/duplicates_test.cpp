@@ -22,7 +22,10 @@ Image picture(uint64_t seed, int side = 96) {
   };
   std::vector<Blob> blobs;
   for (int k = 0; k < 14; ++k) {
-    blobs.push_back({rng.uniform(), rng.uniform(), rng.uniform(0.05, 0.3), {rng.uniform(-60, 60), rng.uniform(-60, 60), rng.uniform(-60, 60)}});
+    blobs.push_back({rng.uniform(),
+                     rng.uniform(),
+                     rng.uniform(0.05, 0.3),
+                     {rng.uniform(-60, 60), rng.uniform(-60, 60), rng.uniform(-60, 60)}});
   }
   Image result(side, side, 3);
   for (int y = 0; y < side; ++y) {
@@ -60,10 +63,10 @@ TEST(DifferenceHash, ReencodingAndResizingChangeFewBitsAnotherPictureMany) {
 TEST(NearDuplicateGroups, FindsFlipsTurnsAndReencodings) {
   std::vector<Image> pictures;
   for (uint64_t s = 0; s < 20; ++s) pictures.push_back(picture(s));
-  pictures.push_back(image::flip_horizontal(pictures[3]));                                          // 20
-  pictures.push_back(image::quarter_turns(pictures[3], 1));                                         // 21
-  pictures.push_back(image::quarter_turns(image::flip_horizontal(pictures[7]), 3));                 // 22
-  pictures.push_back(image::decode_image(image::encode_jpeg(pictures[11], 70), "a"));               // 23
+  pictures.push_back(image::flip_horizontal(pictures[3]));                             // 20
+  pictures.push_back(image::quarter_turns(pictures[3], 1));                            // 21
+  pictures.push_back(image::quarter_turns(image::flip_horizontal(pictures[7]), 3));    // 22
+  pictures.push_back(image::decode_image(image::encode_jpeg(pictures[11], 70), "a"));  // 23
   const auto groups = near_duplicate_groups(pictures, 20);
   ASSERT_EQ(groups.size(), 3u);
   EXPECT_EQ(groups[0], (std::vector<size_t>{3, 20, 21}));

@@ -163,8 +163,8 @@ class Preparation {
       }
     }
     if (records.empty()) {
-      throw DataError("{}: none of the {} images can be used; the first, {}: {}", options_.source.string(), summary.read,
-                      summary.refused.empty() ? "-" : summary.refused.front().file,
+      throw DataError("{}: none of the {} images can be used; the first, {}: {}", options_.source.string(),
+                      summary.read, summary.refused.empty() ? "-" : summary.refused.front().file,
                       summary.refused.empty() ? "no row is left" : summary.refused.front().reason);
     }
     std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) { return a.file_name < b.file_name; });
@@ -184,7 +184,8 @@ class Preparation {
 
  private:
   std::string shown(const fs::path& path) const {
-    const fs::path root = fs::absolute(fs::is_directory(options_.source) ? options_.source : options_.source.parent_path());
+    const fs::path root =
+        fs::absolute(fs::is_directory(options_.source) ? options_.source : options_.source.parent_path());
     const fs::path relative = path.lexically_relative(root.lexically_normal());
     return relative.empty() || *relative.begin() == ".." ? path.filename().string() : relative.generic_string();
   }
@@ -195,7 +196,8 @@ class Preparation {
     for (const SourceRow& row : source_.rows) {
       std::string name;
       for (const char c : row.image.stem().string()) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                           c == '_' || c == '.';
         name += plain ? c : '_';
       }
       if (name.empty() || name[0] == '.') name = "image" + name;
@@ -218,7 +220,8 @@ class Preparation {
       throw Refusal{"its mask: " + reason_of(error, row.mask)};
     }
     if (mask.width != picture.width || mask.height != picture.height) {
-      throw Refusal{fmt::format("its mask is {}x{} pixels, the image {}x{}", mask.width, mask.height, picture.width, picture.height)};
+      throw Refusal{fmt::format("its mask is {}x{} pixels, the image {}x{}", mask.width, mask.height, picture.width,
+                                picture.height)};
     }
     return mask;
   }
@@ -242,8 +245,8 @@ class Preparation {
     for (const image::Box& box : row.boxes) {
       if (!(box.w > 0 && box.h > 0 && box.x >= -0.5 && box.y >= -0.5 && box.x + box.w <= picture.width + 0.5 &&
             box.y + box.h <= picture.height + 0.5)) {
-        throw Refusal{fmt::format("its box (x {}, y {}, w {}, h {}) leaves the image of {}x{} pixels", box.x, box.y, box.w, box.h,
-                                  picture.width, picture.height)};
+        throw Refusal{fmt::format("its box (x {}, y {}, w {}, h {}) leaves the image of {}x{} pixels", box.x, box.y,
+                                  box.w, box.h, picture.width, picture.height)};
       }
     }
     image::Mask mask;
@@ -278,9 +281,11 @@ class Preparation {
       for (const image::Box& box : row.boxes) {
         const image::Box inside = taken_box(box, window, options_.size_px);
         if (inside.w <= 0) continue;
-        r.boxes.push_back({rounded(inside.x, 0.01), rounded(inside.y, 0.01), rounded(inside.w, 0.01), rounded(inside.h, 0.01)});
+        r.boxes.push_back(
+            {rounded(inside.x, 0.01), rounded(inside.y, 0.01), rounded(inside.w, 0.01), rounded(inside.h, 0.01)});
         for (int y = static_cast<int>(inside.y); y < std::ceil(inside.y + inside.h) && y < region.height; ++y) {
-          for (int x = static_cast<int>(inside.x); x < std::ceil(inside.x + inside.w) && x < region.width; ++x) *region.at(x, y) = 255;
+          for (int x = static_cast<int>(inside.x); x < std::ceil(inside.x + inside.w) && x < region.width; ++x)
+            *region.at(x, y) = 255;
         }
       }
       if (r.boxes.empty()) throw Refusal{"its box lies outside the crop (crop = lesion keeps it)"};
@@ -365,7 +370,8 @@ class Preparation {
     }
     std::map<std::string, std::string> parent;
     const auto root = [&](std::string name) {
-      for (auto at = parent.find(name); at != parent.end() && at->second != name; at = parent.find(name)) name = at->second;
+      for (auto at = parent.find(name); at != parent.end() && at->second != name; at = parent.find(name))
+        name = at->second;
       return name;
     };
     const auto join = [&](const std::string& one, const std::string& other) {
@@ -394,8 +400,10 @@ class Preparation {
       made_[index[k]].record.split = names.empty() ? splits[k] : names.size() == 1 ? *names.begin() : "train";
     }
     if (torn > 0) {
-      log_warning("{}: {} groups of one patient, lesion or picture lay in several of the given splits; they were put into train",
-                  options_.source.string(), torn);
+      log_warning(
+          "{}: {} groups of one patient, lesion or picture lay in several of the given splits; they were put into "
+          "train",
+          options_.source.string(), torn);
     }
   }
 
@@ -445,7 +453,8 @@ class Preparation {
     std::map<std::string, std::vector<const data::Record*>> by_condition;
     for (const data::Record& r : records) by_condition[r.condition].push_back(&r);
     for (auto& [condition, list] : by_condition) {
-      std::sort(list.begin(), list.end(), [](const auto* a, const auto* b) { return hash_text(a->file_name) < hash_text(b->file_name); });
+      std::sort(list.begin(), list.end(),
+                [](const auto* a, const auto* b) { return hash_text(a->file_name) < hash_text(b->file_name); });
     }
     std::vector<const data::Record*> chosen;
     for (size_t k = 0; chosen.size() < std::min(kMost, records.size()); ++k) {
@@ -457,7 +466,8 @@ class Preparation {
     image::Image sheet(kColumns * (kTile + 4) + 4, rows * (kTile + kCaption + 4) + 4, 3, 255);
     for (size_t k = 0; k < chosen.size(); ++k) {
       const data::Record& r = *chosen[k];
-      const int x = 4 + static_cast<int>(k % kColumns) * (kTile + 4), y = 4 + static_cast<int>(k / kColumns) * (kTile + kCaption + 4);
+      const int x = 4 + static_cast<int>(k % kColumns) * (kTile + 4),
+                y = 4 + static_cast<int>(k / kColumns) * (kTile + kCaption + 4);
       image::Image tile = image::resize(image::read_image(out_ / r.file_name), kTile, kTile);
       if (!r.mask_file_name.empty()) {
         const image::Mask mask = image::read_mask(out_ / r.mask_file_name);
@@ -465,8 +475,8 @@ class Preparation {
       } else {
         const double scale = static_cast<double>(kTile) / options_.size_px;
         for (const image::Box& b : r.boxes) {
-          image::draw_rectangle(tile, static_cast<int>(b.x * scale), static_cast<int>(b.y * scale), static_cast<int>(b.w * scale),
-                                static_cast<int>(b.h * scale), {0, 230, 0});
+          image::draw_rectangle(tile, static_cast<int>(b.x * scale), static_cast<int>(b.y * scale),
+                                static_cast<int>(b.w * scale), static_cast<int>(b.h * scale), {0, 230, 0});
         }
       }
       image::paste(sheet, tile, x, y);
@@ -502,7 +512,8 @@ void PrepareOptions::validate() const {
   if (source.empty()) throw UsageError("prepare: no source was given; give a folder of images or a CSV");
   if (out.empty()) throw UsageError("prepare: no output folder was given; say where the data set shall stand");
   if (size_px < 32 || size_px > 2048) throw UsageError("size_px is {}; it goes from 32 to 2048", size_px);
-  check_choice("layout", layout, {"auto", "folder", "isic", "ham10000", "pad-ufes-20", "fitzpatrick17k", "scin", "csv"});
+  check_choice("layout", layout,
+               {"auto", "folder", "isic", "ham10000", "pad-ufes-20", "fitzpatrick17k", "scin", "csv"});
   check_choice("regions", regions, {"auto", "mask", "box", "found"});
   check_choice("crop", crop, {"centre", "lesion", "stretch"});
   if (!(min_quality >= 0 && min_quality <= 1)) throw UsageError("min_quality is {}; it goes from 0 to 1", min_quality);
@@ -518,22 +529,25 @@ void PrepareOptions::validate() const {
 
 Summary prepare(const PrepareOptions& options) {
   options.validate();
-  if (!fs::exists(options.source)) throw DataError("{}: there is no such folder or file; check the name", options.source.string());
-  const fs::path root = fs::weakly_canonical(fs::is_directory(options.source) ? options.source : fs::absolute(options.source).parent_path());
+  if (!fs::exists(options.source))
+    throw DataError("{}: there is no such folder or file; check the name", options.source.string());
+  const fs::path root = fs::weakly_canonical(
+      fs::is_directory(options.source) ? options.source : fs::absolute(options.source).parent_path());
   const fs::path inside = fs::weakly_canonical(options.out).lexically_relative(root);
   if (!inside.empty() && *inside.begin() != "..") {
-    throw UsageError("{}: the output lies inside the source {}, which is never changed; give a folder outside it", options.out.string(),
-                     options.source.string());
+    throw UsageError("{}: the output lies inside the source {}, which is never changed; give a folder outside it",
+                     options.out.string(), options.source.string());
   }
   Source source = read_source(options);
   if (source.rows.empty()) {
-    throw DataError("{}: none of the {} rows can be used; the first, {}: {}", options.source.string(), source.refused.size(),
-                    source.refused.empty() ? "-" : source.refused.front().file,
+    throw DataError("{}: none of the {} rows can be used; the first, {}: {}", options.source.string(),
+                    source.refused.size(), source.refused.empty() ? "-" : source.refused.front().file,
                     source.refused.empty() ? "there are none" : source.refused.front().reason);
   }
   NewDirectory directory(options.out);
   // A photograph as PNG takes a byte a pixel and more: better said now than after an hour.
-  const uint64_t needed = source.rows.size() * static_cast<uint64_t>(options.size_px) * static_cast<uint64_t>(options.size_px);
+  const uint64_t needed =
+      source.rows.size() * static_cast<uint64_t>(options.size_px) * static_cast<uint64_t>(options.size_px);
   if (const uint64_t free = free_disk_bytes(directory.path()); free < needed) {
     throw DataError("{}: the disk has {} free, {} images of {} px need about {}; make room or choose another folder",
                     options.out.string(), bytes_text(static_cast<double>(free)), source.rows.size(), options.size_px,

@@ -32,12 +32,14 @@ Image lesion_picture(uint64_t seed, int w = 96, int h = 96, double cx = 0.5, dou
   image::fill_rectangle(picture, 0, 0, w, h, {224, 180, 155});
   for (int k = 0; k < 25; ++k) {
     const int shade = static_cast<int>(rng.integer(-14, 14));
-    image::fill_rectangle(picture, static_cast<int>(rng.integer(0, w - 1)), static_cast<int>(rng.integer(0, h - 1)), w / 6, h / 6,
-                          {static_cast<uint8_t>(224 + shade), static_cast<uint8_t>(180 + shade), static_cast<uint8_t>(155 + shade)});
+    image::fill_rectangle(
+        picture, static_cast<int>(rng.integer(0, w - 1)), static_cast<int>(rng.integer(0, h - 1)), w / 6, h / 6,
+        {static_cast<uint8_t>(224 + shade), static_cast<uint8_t>(180 + shade), static_cast<uint8_t>(155 + shade)});
   }
   for (int y = 0; y < h; ++y) {
     for (int x = 0; x < w; ++x) {
-      if (std::hypot(x + 0.5 - cx * w, y + 0.5 - cy * h) < radius * std::min(w, h)) image::fill_rectangle(picture, x, y, 1, 1, {110, 68, 52});
+      if (std::hypot(x + 0.5 - cx * w, y + 0.5 - cy * h) < radius * std::min(w, h))
+        image::fill_rectangle(picture, x, y, 1, 1, {110, 68, 52});
     }
   }
   return picture;
@@ -46,7 +48,8 @@ Image lesion_picture(uint64_t seed, int w = 96, int h = 96, double cx = 0.5, dou
 Mask disc_mask(int w, int h, double cx, double cy, double radius) {
   Mask mask(w, h, 1);
   for (int y = 0; y < h; ++y) {
-    for (int x = 0; x < w; ++x) *mask.at(x, y) = std::hypot(x + 0.5 - cx * w, y + 0.5 - cy * h) < radius * std::min(w, h) ? 255 : 0;
+    for (int x = 0; x < w; ++x)
+      *mask.at(x, y) = std::hypot(x + 0.5 - cx * w, y + 0.5 - cy * h) < radius * std::min(w, h) ? 255 : 0;
   }
   return mask;
 }
@@ -64,7 +67,8 @@ uint32_t png_crc(const std::string& bytes, size_t from, size_t to) {
 class PrepareTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    base_ = fs::temp_directory_path() / fmt::format("derm-prepare-{}-{}", getpid(), ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    base_ = fs::temp_directory_path() / fmt::format("derm-prepare-{}-{}", getpid(),
+                                                    ::testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::remove_all(base_);
     fs::create_directories(source());
     options_.source = source();
@@ -103,7 +107,8 @@ class PrepareTest : public ::testing::Test {
 };
 
 TEST_F(PrepareTest, AFolderBecomesADataSetThatOpens) {
-  for (int i = 0; i < 6; ++i) put(fmt::format("{}/p{}.png", i % 2 ? "melanoma" : "nevus", i), lesion_picture(i, 96, 64));
+  for (int i = 0; i < 6; ++i)
+    put(fmt::format("{}/p{}.png", i % 2 ? "melanoma" : "nevus", i), lesion_picture(i, 96, 64));
   const Summary s = prepare(options_);
   EXPECT_EQ(s.layout, "folder");
   EXPECT_EQ(s.read, 6u);
@@ -133,7 +138,8 @@ TEST_F(PrepareTest, PixelsOfTheSizeAlreadyAreStoredUnchangedOthersAsPilWould) {
   put("nevus/larger.png", larger);
   prepare(options_);
   EXPECT_EQ(image::read_image(out() / "images/same.png"), same);
-  EXPECT_EQ(image::read_image(out() / "images/larger.png"), image::resize(image::crop(larger, 40, 0, 120, 120), 64, 64));
+  EXPECT_EQ(image::read_image(out() / "images/larger.png"),
+            image::resize(image::crop(larger, 40, 0, 120, 120), 64, 64));
 }
 
 TEST_F(PrepareTest, StretchTakesTheWholePicture) {
@@ -161,13 +167,15 @@ TEST_F(PrepareTest, GivenMasksAndBoxesAreUsedBeforeSearching) {
   put("images/c.png", lesion_picture(3));
   put("masks/a.png", disc_mask(96, 96, 0.4, 0.5, 0.3));
   put_text("metadata.csv",
-           "file_name,condition,mask_file_name,box_x,box_y,box_w,box_h\nimages/a.png,nevus,masks/a.png,,,,\nimages/b.png,nevus,,30,30,36,48\n"
+           "file_name,condition,mask_file_name,box_x,box_y,box_w,box_h\nimages/a.png,nevus,masks/a.png,,,,\nimages/"
+           "b.png,nevus,,30,30,36,48\n"
            "images/c.png,nevus,,,,,\n");
   prepare(options_);
   const auto set = data::DataSet::open(out());
   const auto& r = set.records();
   EXPECT_EQ(r[0].extra.at("region_source"), "mask");
-  EXPECT_GT(image::mask_iou(image::read_mask(set.path_of(r[0].mask_file_name)), disc_mask(64, 64, 0.4, 0.5, 0.3)), 0.95);
+  EXPECT_GT(image::mask_iou(image::read_mask(set.path_of(r[0].mask_file_name)), disc_mask(64, 64, 0.4, 0.5, 0.3)),
+            0.95);
   EXPECT_FALSE(r[0].quality.has_value());
   EXPECT_EQ(r[1].extra.at("region_source"), "box");
   EXPECT_EQ(r[1].mask_file_name, "");
@@ -182,7 +190,9 @@ TEST_F(PrepareTest, RegionsFoundIgnoresMasks) {
   options_.regions = "found";
   prepare(options_);
   const auto set = data::DataSet::open(out());
-  EXPECT_GT(image::mask_iou(image::read_mask(set.path_of(set.records()[0].mask_file_name)), disc_mask(64, 64, 0.5, 0.5, 0.2)), 0.7);
+  EXPECT_GT(
+      image::mask_iou(image::read_mask(set.path_of(set.records()[0].mask_file_name)), disc_mask(64, 64, 0.5, 0.5, 0.2)),
+      0.7);
 }
 
 TEST_F(PrepareTest, EveryRefusalHasItsReason) {
@@ -200,9 +210,11 @@ TEST_F(PrepareTest, EveryRefusalHasItsReason) {
   for (size_t k = 0; k < 4; ++k) huge[29 + k] = static_cast<char>(crc >> (24 - 8 * k));
   put_text("images/huge.png", huge);
   put_text("metadata.csv",
-           "file_name,condition,mask_file_name,box_x,box_y,box_w,box_h\nimages/good.png,nevus,,,,,\nimages/copy.png,nevus,,,,,\n"
+           "file_name,condition,mask_file_name,box_x,box_y,box_w,box_h\nimages/good.png,nevus,,,,,\nimages/"
+           "copy.png,nevus,,,,,\n"
            "images/box.png,nevus,,80,10,30,20\nimages/mask.png,nevus,masks/mask.png,,,,\nimages/tiny.png,nevus,,,,,\n"
-           "images/broken.png,nevus,,,,,\nimages/text.jpg,nevus,,,,,\nimages/huge.png,nevus,,,,,\nimages/nowhere.png,nevus,,,,,\n"
+           "images/broken.png,nevus,,,,,\nimages/text.jpg,nevus,,,,,\nimages/huge.png,nevus,,,,,\nimages/"
+           "nowhere.png,nevus,,,,,\n"
            "images/good.png,,,,,,\n");
   const Summary s = prepare(options_);
   EXPECT_EQ(s.read, 10u);
@@ -360,7 +372,8 @@ TEST_F(PrepareTest, RealSetsArePreparedOutOfTheBox) {
     EXPECT_FALSE(set.usable("train").empty());
     // 256 px already: the pixels are the source's own.
     const std::string& file = some.get(0, "file");
-    EXPECT_EQ(image::read_image(options_.out / ("images/" + fs::path(file).stem().string() + ".png")), image::read_image(source() / file));
+    EXPECT_EQ(image::read_image(options_.out / ("images/" + fs::path(file).stem().string() + ".png")),
+              image::read_image(source() / file));
   }
 }
 

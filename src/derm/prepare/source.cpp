@@ -39,17 +39,19 @@ using Names = std::vector<std::string>;
 const std::map<std::string, Names>& aliases() {
   static const std::map<std::string, Names> known = {
       {"file_name",
-       {"file_name", "filename", "file", "image_file", "image_path", "path", "img_path", "image_id", "image_name", "isic_id", "img_id",
-        "image", "img", "md5hash", "name", "id"}},
+       {"file_name", "filename", "file", "image_file", "image_path", "path", "img_path", "image_id", "image_name",
+        "isic_id", "img_id", "image", "img", "md5hash", "name", "id"}},
       {"condition",
-       {"condition", "diagnosis", "diagnostic", "dx", "label", "disease", "class", "target_name", "lesion_type", "diagnosis_1"}},
+       {"condition", "diagnosis", "diagnostic", "dx", "label", "disease", "class", "target_name", "lesion_type",
+        "diagnosis_1"}},
       {"split", {"split", "partition", "subset"}},
       {"subject_id", {"subject_id", "patient_id", "group", "patient", "subject", "person_id", "case_id"}},
       {"lesion_id", {"lesion_id", "lesion"}},
       {"mask_file_name", {"mask_file_name", "mask", "mask_path", "segmentation"}},
       {"license", {"license", "licence", "copyright_license", "copyright_licence"}},
       {"source", {"source", "dataset", "attribution"}},
-      {"fitzpatrick", {"fitzpatrick", "fitspatrick", "fitzpatrick_skin_type", "fitzpatrick_scale", "fitzpatrick_type", "skin_type"}},
+      {"fitzpatrick",
+       {"fitzpatrick", "fitspatrick", "fitzpatrick_skin_type", "fitzpatrick_scale", "fitzpatrick_type", "skin_type"}},
       {"box_x", {"box_x", "bbox_x", "xmin", "x_min", "left"}},
       {"box_y", {"box_y", "bbox_y", "ymin", "y_min", "top"}},
       {"box_w", {"box_w", "bbox_w", "bbox_width", "box_width"}},
@@ -59,7 +61,9 @@ const std::map<std::string, Names>& aliases() {
       {"boxes", {"boxes", "bboxes"}},
       {"age", {"age", "age_approx", "age_approximate", "age_group"}},
       {"sex", {"sex", "gender", "sex_at_birth"}},
-      {"site", {"site", "localization", "anatom_site_general_challenge", "anatom_site_general", "anatom_site", "region", "body_part"}},
+      {"site",
+       {"site", "localization", "anatom_site_general_challenge", "anatom_site_general", "anatom_site", "region",
+        "body_part"}},
       {"source_id", {"source_id"}},
       {"confirmed_by", {"confirmed_by", "dx_type", "diagnosis_confirm_type"}},
       {"biopsied", {"biopsied", "biopsed"}},
@@ -74,11 +78,17 @@ const Names& extra_columns() {
 
 /// Columns of one-hot tables (ISIC 2017 and 2018 on).
 const std::map<std::string, std::string>& one_hot_columns() {
-  static const std::map<std::string, std::string> known = {
-      {"mel", "melanoma"},         {"nv", "nevus"},          {"bcc", "basal_cell_carcinoma"},
-      {"ak", "actinic_keratosis"}, {"akiec", "actinic_keratosis"}, {"bkl", "benign_keratosis"},
-      {"df", "dermatofibroma"},    {"vasc", "vascular_lesion"}, {"scc", "squamous_cell_carcinoma"},
-      {"melanoma", "melanoma"},    {"seborrheic_keratosis", "seborrheic_keratosis"}};
+  static const std::map<std::string, std::string> known = {{"mel", "melanoma"},
+                                                           {"nv", "nevus"},
+                                                           {"bcc", "basal_cell_carcinoma"},
+                                                           {"ak", "actinic_keratosis"},
+                                                           {"akiec", "actinic_keratosis"},
+                                                           {"bkl", "benign_keratosis"},
+                                                           {"df", "dermatofibroma"},
+                                                           {"vasc", "vascular_lesion"},
+                                                           {"scc", "squamous_cell_carcinoma"},
+                                                           {"melanoma", "melanoma"},
+                                                           {"seborrheic_keratosis", "seborrheic_keratosis"}};
   return known;
 }
 
@@ -127,7 +137,8 @@ class FileIndex {
     const fs::path wanted(name);
     for (const std::string& key :
          {wanted.lexically_normal().generic_string(), wanted.filename().string(),
-          is_image_name(wanted) || is_foreign_image_name(wanted) ? wanted.stem().string() : wanted.filename().string()}) {
+          is_image_name(wanted) || is_foreign_image_name(wanted) ? wanted.stem().string()
+                                                                 : wanted.filename().string()}) {
       const auto at = paths_.find(lower(key));
       if (at != paths_.end()) return at->second;
     }
@@ -151,14 +162,17 @@ std::vector<fs::path> files_below(const fs::path& root) {
   std::vector<fs::path> files;
   std::error_code error;
   fs::recursive_directory_iterator it(root, fs::directory_options::skip_permission_denied, error), end;
-  if (error) throw DataError("{}: the folder cannot be read ({}); check its name and permissions", root.string(), error.message());
+  if (error)
+    throw DataError("{}: the folder cannot be read ({}); check its name and permissions", root.string(),
+                    error.message());
   while (it != end) {
     throw_if_interrupted();
     const bool hidden = it->path().filename().string().starts_with(".");
     if (hidden && it->is_directory(error)) it.disable_recursion_pending();
     if (!hidden && it->is_regular_file(error)) files.push_back(it->path());
     it.increment(error);
-    if (error) throw DataError("{}: the folder cannot be read ({}); check its permissions", root.string(), error.message());
+    if (error)
+      throw DataError("{}: the folder cannot be read ({}); check its permissions", root.string(), error.message());
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -168,14 +182,16 @@ fs::path found_folder(const fs::path& given, const fs::path& root, const char* w
   for (const fs::path& candidate : {given, root / given}) {
     if (fs::is_directory(candidate)) return fs::absolute(candidate).lexically_normal();
   }
-  throw DataError("{}: there is no such folder, here or in {}; say where the {} are", given.string(), root.string(), what);
+  throw DataError("{}: there is no such folder, here or in {}; say where the {} are", given.string(), root.string(),
+                  what);
 }
 
 Tree read_tree(const PrepareOptions& options) {
   Tree tree;
   const fs::path source = fs::absolute(options.source).lexically_normal();
   tree.root = fs::is_directory(source) ? source : source.parent_path();
-  if (!tree.root.has_filename() && tree.root.has_parent_path() && tree.root != tree.root.root_path()) tree.root = tree.root.parent_path();
+  if (!tree.root.has_filename() && tree.root.has_parent_path() && tree.root != tree.root.root_path())
+    tree.root = tree.root.parent_path();
   const bool own_images = !options.images.empty(), own_masks = !options.masks.empty();
   const fs::path image_root = own_images ? found_folder(options.images, tree.root, "images") : tree.root;
   const fs::path mask_root = own_masks ? found_folder(options.masks, tree.root, "masks") : tree.root;
@@ -231,7 +247,9 @@ Names header_of(const fs::path& path) {
   }
 }
 
-bool has(const Names& header, const std::string& name) { return std::find(header.begin(), header.end(), name) != header.end(); }
+bool has(const Names& header, const std::string& name) {
+  return std::find(header.begin(), header.end(), name) != header.end();
+}
 
 bool has_one_of(const Names& header, const std::string& field) {
   const Names& names = aliases().at(field);
@@ -244,7 +262,9 @@ bool is_one_hot(const Names& header) {
   return found >= 2;
 }
 
-bool isic_key(const Names& header) { return has(header, "image_id") || has(header, "image_name") || has(header, "isic_id") || has(header, "image"); }
+bool isic_key(const Names& header) {
+  return has(header, "image_id") || has(header, "image_name") || has(header, "isic_id") || has(header, "image");
+}
 
 bool is_layout(const std::string& layout, const Names& h) {
   if (layout == "scin") return has(h, "case_id") && has(h, "image_1_path");
@@ -277,8 +297,8 @@ struct Fields {
 };
 
 /// Adds a table. Rows whose `key` is known already gain the columns they lack; others are appended if `outer`.
-void add_table(Fields& fields, const fs::path& path, const std::function<std::string(const CsvTable&, size_t)>& key, bool outer,
-               std::unordered_map<std::string, size_t>& known) {
+void add_table(Fields& fields, const fs::path& path, const std::function<std::string(const CsvTable&, size_t)>& key,
+               bool outer, std::unordered_map<std::string, size_t>& known) {
   const CsvTable table = CsvTable::read(path);
   Names names;
   for (const std::string& name : table.header()) {
@@ -356,12 +376,14 @@ class Reader {
     const fs::path given = fs::absolute(options_.source).lexically_normal();
     const bool file = fs::is_regular_file(given);
     if (!file && tree_.images.empty() && tree_.foreign.empty() && tree_.tables.empty()) {
-      throw DataError("{}: the folder holds no image and no table; give a folder with PNG or JPEG files, or a CSV beside them",
-                      options_.source.string());
+      throw DataError(
+          "{}: the folder holds no image and no table; give a folder with PNG or JPEG files, or a CSV beside them",
+          options_.source.string());
     }
     if (file) {
       if (!is_table_name(given)) {
-        throw DataError("{}: a folder or a CSV table was expected; give the folder that holds the images", options_.source.string());
+        throw DataError("{}: a folder or a CSV table was expected; give the folder that holds the images",
+                        options_.source.string());
       }
       main_ = {given};
       if (source.layout == "auto") source.layout = layout_of_header(given);
@@ -425,7 +447,8 @@ class Reader {
     if (layout == "auto") layout = "csv";
     for (const fs::path& path : tree_.tables) {
       const Names header = header_of(path);
-      const bool fits = layout == "csv" && !options_.columns.empty() ? names_given_columns(header) : is_layout(layout, header);
+      const bool fits =
+          layout == "csv" && !options_.columns.empty() ? names_given_columns(header) : is_layout(layout, header);
       if (!fits) continue;
       main_.push_back(path);
       if (layout != "isic") break;
@@ -438,14 +461,17 @@ class Reader {
     }
     std::string seen;
     for (const fs::path& path : tree_.tables) {
-      seen += fmt::format("{}{} ({})", seen.empty() ? "" : "; ", path.lexically_relative(tree_.root).string(), joined(header_of(path), 12));
+      seen += fmt::format("{}{} ({})", seen.empty() ? "" : "; ", path.lexically_relative(tree_.root).string(),
+                          joined(header_of(path), 12));
     }
-    throw DataError("{}: no table there reads as {}; {}; give the table itself, or name its columns (file_name=..., condition=...)",
-                    options_.source.string(), layout, seen.empty() ? "the folder holds no CSV" : "its tables are " + seen);
+    throw DataError(
+        "{}: no table there reads as {}; {}; give the table itself, or name its columns (file_name=..., condition=...)",
+        options_.source.string(), layout, seen.empty() ? "the folder holds no CSV" : "its tables are " + seen);
   }
 
   bool names_given_columns(const Names& header) const {
-    return std::all_of(options_.columns.begin(), options_.columns.end(), [&](const auto& c) { return has(header, lower(c.second)); });
+    return std::all_of(options_.columns.begin(), options_.columns.end(),
+                       [&](const auto& c) { return has(header, lower(c.second)); });
   }
 
   void add_isic_companions() {
@@ -468,7 +494,8 @@ class Reader {
     if (given != options_.columns.end()) {
       const std::string name = lower(given->second);
       if (!has(columns, name)) {
-        throw DataError("{}: there is no column \"{}\" (asked for as {}){}", where, given->second, field, did_you_mean(name, columns));
+        throw DataError("{}: there is no column \"{}\" (asked for as {}){}", where, given->second, field,
+                        did_you_mean(name, columns));
       }
       return name;
     }
@@ -484,8 +511,8 @@ class Reader {
     const auto key_in = [&](const fs::path& path) {
       const std::string column = column_of_file(path);
       if (column.empty()) {
-        throw DataError("{}: no column names the image; the columns are {}; say which it is (file_name=COLUMN)", path.string(),
-                        joined(header_of(path)));
+        throw DataError("{}: no column names the image; the columns are {}; say which it is (file_name=COLUMN)",
+                        path.string(), joined(header_of(path)));
       }
       return [column](const CsvTable& table, size_t row) {
         for (size_t c = 0; c < table.header().size(); ++c) {
@@ -496,7 +523,8 @@ class Reader {
     };
     const bool by_name = layout == "isic" || !options_.csv.empty();
     for (size_t i = 0; i < main_.size(); ++i) {
-      add_table(fields, main_[i], by_name ? std::function<std::string(const CsvTable&, size_t)>(key_in(main_[i])) : nullptr, true, known);
+      add_table(fields, main_[i],
+                by_name ? std::function<std::string(const CsvTable&, size_t)>(key_in(main_[i])) : nullptr, true, known);
     }
     for (const std::string& name : options_.csv) {
       fs::path path = name;
@@ -532,20 +560,24 @@ class Reader {
     std::map<std::string, std::string> at;
     for (const auto& entry : aliases()) at[entry.first] = column_of(fields.columns, entry.first, fields.where);
     if (at["file_name"].empty()) {
-      throw DataError("{}: no column names the image; the columns are {}; say which it is (file_name=COLUMN)", fields.where,
-                      joined(fields.columns));
+      throw DataError("{}: no column names the image; the columns are {}; say which it is (file_name=COLUMN)",
+                      fields.where, joined(fields.columns));
     }
-    const bool one_hot = options_.columns.count("condition") == 0 && is_one_hot(fields.columns) && at["condition"] != "condition";
+    const bool one_hot =
+        options_.columns.count("condition") == 0 && is_one_hot(fields.columns) && at["condition"] != "condition";
     const bool target = has(fields.columns, "benign_malignant");
     if (at["condition"].empty() && !one_hot && !target) {
       const std::string near = nearest_name("condition", fields.columns);
-      throw DataError("{}: no column says the condition; the columns are {}{}; say which it is (condition=COLUMN)", fields.where,
-                      joined(fields.columns), near.empty() ? "" : fmt::format("; \"{}\" is near", near));
+      throw DataError("{}: no column says the condition; the columns are {}{}; say which it is (condition=COLUMN)",
+                      fields.where, joined(fields.columns), near.empty() ? "" : fmt::format("; \"{}\" is near", near));
     }
-    if (source.layout == "fitzpatrick17k") at["condition"] = options_.columns.count("condition") ? at["condition"] : "label";
-    if (fields.rows.empty()) throw DataError("{}: the table has a header and no rows; give one with rows", fields.where);
+    if (source.layout == "fitzpatrick17k")
+      at["condition"] = options_.columns.count("condition") ? at["condition"] : "label";
+    if (fields.rows.empty())
+      throw DataError("{}: the table has a header and no rows; give one with rows", fields.where);
 
-    const bool isic2017 = has(fields.columns, "seborrheic_keratosis") && has(fields.columns, "melanoma") && !has(fields.columns, "mel");
+    const bool isic2017 =
+        has(fields.columns, "seborrheic_keratosis") && has(fields.columns, "melanoma") && !has(fields.columns, "mel");
     for (size_t r = 0; r < fields.rows.size(); ++r) {
       const auto get = [&](const char* field) -> const std::string& { return fields.get(r, at[field]); };
       SourceRow row;
@@ -565,7 +597,8 @@ class Reader {
       row.condition = one_hot ? one_hot_condition(fields, r, isic2017, problem) : condition_name(get("condition"));
       if (row.condition.empty() && target) row.condition = condition_name(fields.get(r, "benign_malignant"));
       if (row.condition.empty()) {
-        refuse(problem.empty() ? get("condition").empty() ? "the condition is empty" : "the condition is unknown (" + get("condition") + ")"
+        refuse(problem.empty() ? get("condition").empty() ? "the condition is empty"
+                                                          : "the condition is unknown (" + get("condition") + ")"
                                : problem);
         continue;
       }
@@ -597,9 +630,12 @@ class Reader {
     }
   }
 
-  static std::vector<image::Box> boxes_of(const Fields& fields, size_t r, std::map<std::string, std::string>& at, const std::string& where) {
+  static std::vector<image::Box> boxes_of(const Fields& fields, size_t r, std::map<std::string, std::string>& at,
+                                          const std::string& where) {
     std::vector<image::Box> boxes;
-    const auto number = [&](const char* field) { return parse_number(fields.get(r, at[field]), where + ": " + at[field]); };
+    const auto number = [&](const char* field) {
+      return parse_number(fields.get(r, at[field]), where + ": " + at[field]);
+    };
     const bool corner = !fields.get(r, at["box_x"]).empty() && !fields.get(r, at["box_y"]).empty();
     if (corner && !fields.get(r, at["box_w"]).empty() && !fields.get(r, at["box_h"]).empty()) {
       boxes.push_back({number("box_x"), number("box_y"), number("box_w"), number("box_h")});
@@ -611,7 +647,8 @@ class Reader {
       const auto json = nlohmann::json::parse(text, nullptr, false);
       if (!json.is_array()) throw DataError("{}: boxes '{}' are not a JSON list of [x, y, w, h]", where, text);
       for (const auto& box : json) {
-        if (!box.is_array() || box.size() != 4 || !std::all_of(box.begin(), box.end(), [](const auto& v) { return v.is_number(); })) {
+        if (!box.is_array() || box.size() != 4 ||
+            !std::all_of(box.begin(), box.end(), [](const auto& v) { return v.is_number(); })) {
           throw DataError("{}: boxes '{}' are not a JSON list of [x, y, w, h]", where, text);
         }
         boxes.push_back({box[0], box[1], box[2], box[3]});
@@ -657,13 +694,16 @@ class Reader {
     }
     for (const std::string& name : options_.csv) {
       const fs::path path = fs::is_regular_file(name) ? fs::path(name) : tree_.root / name;
-      if (!fs::is_regular_file(path)) throw DataError("{}: there is no such table, here or in {}; check its name", name, tree_.root.string());
-      if (std::find(labels.begin(), labels.end(), fs::absolute(path).lexically_normal()) == labels.end()) labels.push_back(path);
+      if (!fs::is_regular_file(path))
+        throw DataError("{}: there is no such table, here or in {}; check its name", name, tree_.root.string());
+      if (std::find(labels.begin(), labels.end(), fs::absolute(path).lexically_normal()) == labels.end())
+        labels.push_back(path);
     }
     for (const fs::path& path : labels) add_table(fields, path, key, false, known);
     const std::string weighted = "weighted_skin_condition_label", listed = "dermatologist_skin_condition_on_label_name";
     if (!has(fields.columns, weighted) && !has(fields.columns, listed)) {
-      throw DataError("{}: no column says the condition ({} or {} was expected); put scin_labels.csv beside it", fields.where, weighted, listed);
+      throw DataError("{}: no column says the condition ({} or {} was expected); put scin_labels.csv beside it",
+                      fields.where, weighted, listed);
     }
     for (size_t r = 0; r < fields.rows.size(); ++r) {
       const std::string& case_id = fields.get(r, "case_id");
@@ -708,14 +748,17 @@ class Reader {
 
   void read_folder(Source& source) {
     if (tree_.images.empty() && tree_.foreign.empty()) {
-      throw DataError("{}: the folder holds no image and no table that can be read; give a folder with PNG or JPEG files", options_.source.string());
+      throw DataError(
+          "{}: the folder holds no image and no table that can be read; give a folder with PNG or JPEG files",
+          options_.source.string());
     }
     for (const fs::path& path : tree_.foreign) {
-      source.refused.push_back({path.lexically_relative(tree_.root).generic_string(), "the format is not read; convert it to PNG or JPEG"});
+      source.refused.push_back(
+          {path.lexically_relative(tree_.root).generic_string(), "the format is not read; convert it to PNG or JPEG"});
     }
-    static const std::map<std::string, std::string> splits = {{"train", "train"},           {"training", "train"}, {"val", "validation"},
-                                                              {"valid", "validation"},      {"validation", "validation"},
-                                                              {"test", "test"},             {"testing", "test"}};
+    static const std::map<std::string, std::string> splits = {
+        {"train", "train"},           {"training", "train"}, {"val", "validation"}, {"valid", "validation"},
+        {"validation", "validation"}, {"test", "test"},      {"testing", "test"}};
     const fs::path root = options_.images.empty() ? tree_.root : found_folder(options_.images, tree_.root, "images");
     size_t flat = 0;
     for (const fs::path& path : tree_.images) {
@@ -743,23 +786,26 @@ class Reader {
       source.rows.push_back(std::move(row));
     }
     if (source.rows.empty() && flat > 0) {
-      throw DataError("{}: {} images lie flat and no table says their condition; put each condition into a folder of its name, or a "
-                      "metadata.csv with file_name and condition beside them",
-                      options_.source.string(), flat);
+      throw DataError(
+          "{}: {} images lie flat and no table says their condition; put each condition into a folder of its name, or "
+          "a "
+          "metadata.csv with file_name and condition beside them",
+          options_.source.string(), flat);
     }
   }
 
   /// Spellings of splits become ours; one split for all is none.
   static void settle_splits(Source& source) {
-    static const std::map<std::string, std::string> known = {{"train", "train"},      {"training", "train"},        {"val", "validation"},
-                                                             {"valid", "validation"}, {"validation", "validation"}, {"dev", "validation"},
-                                                             {"test", "test"},        {"testing", "test"},          {"", ""}};
+    static const std::map<std::string, std::string> known = {
+        {"train", "train"},      {"training", "train"},        {"val", "validation"},
+        {"valid", "validation"}, {"validation", "validation"}, {"dev", "validation"},
+        {"test", "test"},        {"testing", "test"},          {"", ""}};
     std::set<std::string> seen;
     for (SourceRow& row : source.rows) {
       const auto at = known.find(lower(trimmed(row.split)));
       if (at == known.end()) {
-        throw DataError("{}: the split '{}' is not one of train, validation, test; rename it, or leave the column out", row.image.string(),
-                        row.split);
+        throw DataError("{}: the split '{}' is not one of train, validation, test; rename it, or leave the column out",
+                        row.image.string(), row.split);
       }
       row.split = at->second;
       seen.insert(row.split);
@@ -776,43 +822,42 @@ class Reader {
 }  // namespace
 
 std::string condition_name(const std::string& text) {
-  static const std::map<std::string, std::string> known = {
-      {"mel", "melanoma"},
-      {"malignant_melanoma", "melanoma"},
-      {"nv", "nevus"},
-      {"nev", "nevus"},
-      {"naevus", "nevus"},
-      {"nevi", "nevus"},
-      {"mole", "nevus"},
-      {"melanocytic_nevus", "nevus"},
-      {"melanocytic_naevus", "nevus"},
-      {"melanocytic_nevi", "nevus"},
-      {"bcc", "basal_cell_carcinoma"},
-      {"basal_cell_carcinomas", "basal_cell_carcinoma"},
-      {"scc", "squamous_cell_carcinoma"},
-      {"ack", "actinic_keratosis"},
-      {"ak", "actinic_keratosis"},
-      {"akiec", "actinic_keratosis"},
-      {"actinic_keratoses", "actinic_keratosis"},
-      {"solar_keratosis", "actinic_keratosis"},
-      {"sek", "seborrheic_keratosis"},
-      {"sk", "seborrheic_keratosis"},
-      {"seborrhoeic_keratosis", "seborrheic_keratosis"},
-      {"seborrheic_keratoses", "seborrheic_keratosis"},
-      {"bkl", "benign_keratosis"},
-      {"benign_keratosis_like_lesions", "benign_keratosis"},
-      {"pigmented_benign_keratosis", "benign_keratosis"},
-      {"df", "dermatofibroma"},
-      {"vasc", "vascular_lesion"},
-      {"vascular_lesions", "vascular_lesion"},
-      {"bod", "bowens_disease"},
-      {"bowen_disease", "bowens_disease"},
-      {"unk", ""},
-      {"unknown", ""},
-      {"nan", ""},
-      {"none", ""},
-      {"na", ""},
-      {"n_a", ""}};
+  static const std::map<std::string, std::string> known = {{"mel", "melanoma"},
+                                                           {"malignant_melanoma", "melanoma"},
+                                                           {"nv", "nevus"},
+                                                           {"nev", "nevus"},
+                                                           {"naevus", "nevus"},
+                                                           {"nevi", "nevus"},
+                                                           {"mole", "nevus"},
+                                                           {"melanocytic_nevus", "nevus"},
+                                                           {"melanocytic_naevus", "nevus"},
+                                                           {"melanocytic_nevi", "nevus"},
+                                                           {"bcc", "basal_cell_carcinoma"},
+                                                           {"basal_cell_carcinomas", "basal_cell_carcinoma"},
+                                                           {"scc", "squamous_cell_carcinoma"},
+                                                           {"ack", "actinic_keratosis"},
+                                                           {"ak", "actinic_keratosis"},
+                                                           {"akiec", "actinic_keratosis"},
+                                                           {"actinic_keratoses", "actinic_keratosis"},
+                                                           {"solar_keratosis", "actinic_keratosis"},
+                                                           {"sek", "seborrheic_keratosis"},
+                                                           {"sk", "seborrheic_keratosis"},
+                                                           {"seborrhoeic_keratosis", "seborrheic_keratosis"},
+                                                           {"seborrheic_keratoses", "seborrheic_keratosis"},
+                                                           {"bkl", "benign_keratosis"},
+                                                           {"benign_keratosis_like_lesions", "benign_keratosis"},
+                                                           {"pigmented_benign_keratosis", "benign_keratosis"},
+                                                           {"df", "dermatofibroma"},
+                                                           {"vasc", "vascular_lesion"},
+                                                           {"vascular_lesions", "vascular_lesion"},
+                                                           {"bod", "bowens_disease"},
+                                                           {"bowen_disease", "bowens_disease"},
+                                                           {"unk", ""},
+                                                           {"unknown", ""},
+                                                           {"nan", ""},
+                                                           {"none", ""},
+                                                           {"na", ""},
+                                                           {"n_a", ""}};
   std::string name;
   for (const char c : text) {
     const auto u = static_cast<unsigned char>(c);
@@ -842,7 +887,8 @@ Source read_source(const PrepareOptions& options) {
   for (const std::string& text : options.conditions) {
     const std::string name = condition_name(text);
     if (there.count(name) == 0) {
-      throw UsageError("conditions: {} has no image of \"{}\"{}", options.source.string(), text, did_you_mean(name, names));
+      throw UsageError("conditions: {} has no image of \"{}\"{}", options.source.string(), text,
+                       did_you_mean(name, names));
     }
     wanted.insert(name);
   }

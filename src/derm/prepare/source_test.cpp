@@ -16,7 +16,8 @@ using ::testing::HasSubstr;
 class SourceTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::temp_directory_path() / fmt::format("derm-source-{}-{}", getpid(), ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    root_ = fs::temp_directory_path() /
+            fmt::format("derm-source-{}-{}", getpid(), ::testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::remove_all(root_);
     fs::create_directories(root_);
   }
@@ -119,7 +120,8 @@ TEST_F(SourceTest, Isic2017JoinsGroundTruthMetadataAndMasks) {
   put("ISIC-2017_Training_Data/ISIC-2017_Training_Data_metadata.csv",
       "image_id,age_approximate,sex\nISIC_0000000,55,female\nISIC_0000001,30,female\nISIC_0000002,40,male\n");
   put("ISIC-2017_Training_Part3_GroundTruth.csv",
-      "image_id,melanoma,seborrheic_keratosis\nISIC_0000000,0.0,0.0\nISIC_0000001,1.0,0.0\nISIC_0000002,0.0,1.0\nISIC_0000009,0.0,1.0\n");
+      "image_id,melanoma,seborrheic_keratosis\nISIC_0000000,0.0,0.0\nISIC_0000001,1.0,0.0\nISIC_0000002,0.0,1.0\nISIC_"
+      "0000009,0.0,1.0\n");
   const Source s = read();
   EXPECT_EQ(s.layout, "isic");
   ASSERT_EQ(s.rows.size(), 3u);
@@ -168,7 +170,8 @@ TEST_F(SourceTest, Ham10000) {
 TEST_F(SourceTest, PadUfes20) {
   put("imgs_part_1/PAT_8_15_820.png");
   put("metadata.csv",
-      "patient_id,lesion_id,age,gender,fitspatrick,region,diagnostic,img_id,biopsed\nPAT_8,15,8,FEMALE,3.0,ARM,NEV,PAT_8_15_820.png,False\n");
+      "patient_id,lesion_id,age,gender,fitspatrick,region,diagnostic,img_id,biopsed\nPAT_8,15,8,FEMALE,3.0,ARM,NEV,PAT_"
+      "8_15_820.png,False\n");
   const Source s = read();
   EXPECT_EQ(s.layout, "pad-ufes-20");
   ASSERT_EQ(s.rows.size(), 1u);
@@ -197,7 +200,8 @@ TEST_F(SourceTest, ScinJoinsCasesAndLabels) {
   put("images/-3.png");
   put("scin_cases.csv",
       "case_id,age_group,sex_at_birth,fitzpatrick_skin_type,image_1_path,image_2_path,image_3_path\n"
-      "c1,AGE_30_TO_39,FEMALE,FST2,dataset/images/-1.png,dataset/images/-2.png,\nc2,,,NONE_IDENTIFIED,dataset/images/-3.png,,\n");
+      "c1,AGE_30_TO_39,FEMALE,FST2,dataset/images/-1.png,dataset/images/-2.png,\nc2,,,NONE_IDENTIFIED,dataset/images/"
+      "-3.png,,\n");
   put("scin_labels.csv",
       "case_id,dermatologist_skin_condition_on_label_name,weighted_skin_condition_label\n"
       "c1,\"['Urticaria', 'Eczema']\",\"{'Urticaria': 0.27, 'Eczema': 0.73}\"\nc2,[],{}\n");
@@ -227,7 +231,8 @@ TEST_F(SourceTest, AColumnThatIsNotThereNamesTheNearest) {
   put("table.csv", "image,diagnose\nx1,nevus\n");
   options_.columns = {{"condition", "diagnoze"}};
   options_.source = root_ / "table.csv";
-  EXPECT_THAT(error(), HasSubstr("there is no column \"diagnoze\" (asked for as condition); did you mean \"diagnose\"?"));
+  EXPECT_THAT(error(),
+              HasSubstr("there is no column \"diagnoze\" (asked for as condition); did you mean \"diagnose\"?"));
 }
 
 TEST_F(SourceTest, ATableWithoutConditionListsItsColumns) {
@@ -280,7 +285,8 @@ TEST_F(SourceTest, SplitsThatDifferStandAndOddOnesAreRefused) {
 
 TEST_F(SourceTest, BoxesByColumnsAndAsJson) {
   put("a.png");
-  put("metadata.csv", "file_name,condition,box_x,box_y,box_w,box_h,boxes\na.png,nevus,10,20,30,40,\"[[1, 2, 3, 4]]\"\n");
+  put("metadata.csv",
+      "file_name,condition,box_x,box_y,box_w,box_h,boxes\na.png,nevus,10,20,30,40,\"[[1, 2, 3, 4]]\"\n");
   const Source s = read();
   ASSERT_EQ(s.rows[0].boxes.size(), 2u);
   EXPECT_EQ(s.rows[0].boxes[0], (image::Box{10, 20, 30, 40}));

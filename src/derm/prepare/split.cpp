@@ -9,8 +9,8 @@ namespace derm::prepare {
 
 std::vector<std::string> assign_splits(const std::vector<SplitItem>& items, double train, double validation) {
   if (!(train >= 0 && validation >= 0 && train + validation <= 1 + 1e-9)) {
-    throw UsageError("assign_splits: train {} and validation {} must be shares from 0 to 1 that add up to 1 at most", train,
-                     validation);
+    throw UsageError("assign_splits: train {} and validation {} must be shares from 0 to 1 that add up to 1 at most",
+                     train, validation);
   }
   std::map<std::string, size_t> images;
   for (const SplitItem& item : items) ++images[item.condition];

@@ -14,7 +14,7 @@ namespace {
 
 // Of the drawing, in its own units; the page scales it.
 constexpr double kWidth = 680, kPlotHeight = 320, kRight = 16, kCharacter = 6.6, kLegendLine = 20;
-constexpr int kColours = 8;             // classes c0 to c7 of the page's style
+constexpr int kColours = 8;  // classes c0 to c7 of the page's style
 constexpr size_t kMostLinePoints = 2000, kMostDots = 3000;
 
 /// Where a value lies along an axis, 0 to 1.
@@ -22,12 +22,14 @@ struct Axis {
   double low = 0, high = 1;
   bool log = false;
   double at(double value) const {
-    return log ? (std::log10(value) - std::log10(low)) / (std::log10(high) - std::log10(low)) : (value - low) / (high - low);
+    return log ? (std::log10(value) - std::log10(low)) / (std::log10(high) - std::log10(low))
+               : (value - low) / (high - low);
   }
   bool holds(double value) const { return std::isfinite(value) && (!log || value > 0); }
 };
 
-Axis axis_of(const char* name, const std::vector<double>& values, const std::optional<std::pair<double, double>>& given, bool log) {
+Axis axis_of(const char* name, const std::vector<double>& values, const std::optional<std::pair<double, double>>& given,
+             bool log) {
   Axis axis;
   axis.log = log;
   if (given) {
@@ -86,7 +88,8 @@ std::vector<Tick> ticks_of(const Axis& axis, int wanted) {
       const int last = static_cast<int>(std::floor(std::log10(axis.high) + 1e-9));
       const int every = std::max(1, (last - first + wanted) / wanted);
       for (int e = first; e <= last; ++e) {
-        if ((e - first) % every == 0) result.push_back({std::pow(10.0, e), tick_label(std::pow(10.0, e), std::pow(10.0, e))});
+        if ((e - first) % every == 0)
+          result.push_back({std::pow(10.0, e), tick_label(std::pow(10.0, e), std::pow(10.0, e))});
         if (decades > 3) continue;
         for (const int m : {2, 5}) {
           const double v = m * std::pow(10.0, e);
@@ -173,8 +176,8 @@ std::string svg_of(const Plot& plot) {
   std::vector<double> xs, ys;
   for (const Series& s : plot.series) {
     if (s.x.size() != s.y.size()) {
-      throw UsageError("plot '{}': the series '{}' has {} x and {} y; both need one length", plot.title, s.name, s.x.size(),
-                       s.y.size());
+      throw UsageError("plot '{}': the series '{}' has {} x and {} y; both need one length", plot.title, s.name,
+                       s.x.size(), s.y.size());
     }
     for (size_t i = 0; i < s.x.size(); ++i) {
       if (!std::isfinite(s.x[i]) || !std::isfinite(s.y[i]) || (plot.log_y && s.y[i] <= 0)) continue;
@@ -199,7 +202,8 @@ std::string svg_of(const Plot& plot) {
   std::vector<Entry> legend;
   size_t widest = 0;
   for (const Tick& t : y_ticks) widest = std::max(widest, t.label.size());
-  const double left = 30 + static_cast<double>(std::max<size_t>(widest, 2)) * kCharacter + (plot.y_label.empty() ? -14 : 4);
+  const double left =
+      30 + static_cast<double>(std::max<size_t>(widest, 2)) * kCharacter + (plot.y_label.empty() ? -14 : 4);
   double next_x = left, next_y = 14;
   const auto add_entry = [&](const std::string& text, const std::string& swatch) {
     if (text.empty()) return;
@@ -214,8 +218,10 @@ std::string svg_of(const Plot& plot) {
   for (size_t i = 0; i < plot.series.size(); ++i) {
     const Series& s = plot.series[i];
     std::string swatch;
-    if (s.line || !s.points) swatch += fmt::format("<path class=\"line c{0} d{1}\" d=\"M0 0h22\"/>", i % kColours, i / kColours % 3);
-    if (s.points) swatch += fmt::format("<path class=\"dots c{} {}\" d=\"M11 0h0\"/>", i % kColours, i % 2 ? "square" : "round");
+    if (s.line || !s.points)
+      swatch += fmt::format("<path class=\"line c{0} d{1}\" d=\"M0 0h22\"/>", i % kColours, i / kColours % 3);
+    if (s.points)
+      swatch += fmt::format("<path class=\"dots c{} {}\" d=\"M11 0h0\"/>", i % kColours, i % 2 ? "square" : "round");
     add_entry(s.name, swatch);
   }
   if (plot.y_band) add_entry(plot.y_band_label, "<path class=\"band\" d=\"M0 -6h22v12h-22z\"/>");
@@ -228,37 +234,39 @@ std::string svg_of(const Plot& plot) {
   const auto py = [&](double v) { return (1 - y.at(v)) * kPlotHeight; };
 
   std::string told = plot.title.empty() ? "Plot" : plot.title;
-  told += fmt::format(". Across: {} from {:.4g} to {:.4g}. Up: {} from {:.4g} to {:.4g}{}.", plot.x_label, x.low, x.high, plot.y_label,
-                      y.low, y.high, plot.log_y ? ", logarithmic" : "");
-  for (const Series& s : plot.series) told += fmt::format(" {}: {} values.", s.name.empty() ? "Series" : s.name, s.x.size());
+  told += fmt::format(". Across: {} from {:.4g} to {:.4g}. Up: {} from {:.4g} to {:.4g}{}.", plot.x_label, x.low,
+                      x.high, plot.y_label, y.low, y.high, plot.log_y ? ", logarithmic" : "");
+  for (const Series& s : plot.series)
+    told += fmt::format(" {}: {} values.", s.name.empty() ? "Series" : s.name, s.x.size());
 
-  std::string svg = fmt::format("<svg class=\"plot\" role=\"img\" viewBox=\"0 0 {} {}\" aria-label=\"{}\">\n", number(kWidth),
-                                number(height), escape(told));
+  std::string svg = fmt::format("<svg class=\"plot\" role=\"img\" viewBox=\"0 0 {} {}\" aria-label=\"{}\">\n",
+                                number(kWidth), number(height), escape(told));
   for (const Entry& e : legend) {
-    svg += fmt::format("<g transform=\"translate({} {})\">{}<text x=\"28\" y=\"4\">{}</text></g>\n", number(e.x), number(e.y), e.swatch,
-                       escape(e.text));
+    svg += fmt::format("<g transform=\"translate({} {})\">{}<text x=\"28\" y=\"4\">{}</text></g>\n", number(e.x),
+                       number(e.y), e.swatch, escape(e.text));
   }
   // Ticks and their grid.
   for (const Tick& t : x_ticks) {
     const std::string at = number(left + px(t.value));
-    svg += fmt::format("<path class=\"grid\" d=\"M{} {}V{}\"/><text class=\"middle\" x=\"{}\" y=\"{}\">{}</text>\n", at, number(top),
-                       number(bottom), at, number(bottom + 17), t.label);
+    svg += fmt::format("<path class=\"grid\" d=\"M{} {}V{}\"/><text class=\"middle\" x=\"{}\" y=\"{}\">{}</text>\n", at,
+                       number(top), number(bottom), at, number(bottom + 17), t.label);
   }
   for (const Tick& t : y_ticks) {
     const double at = top + py(t.value);
-    svg += fmt::format("<path class=\"grid\" d=\"M{} {}H{}\"/><text class=\"end\" x=\"{}\" y=\"{}\">{}</text>\n", number(left), number(at),
-                       number(left + width), number(left - 6), number(at + 4), t.label);
+    svg += fmt::format("<path class=\"grid\" d=\"M{} {}H{}\"/><text class=\"end\" x=\"{}\" y=\"{}\">{}</text>\n",
+                       number(left), number(at), number(left + width), number(left - 6), number(at + 4), t.label);
   }
   if (!plot.x_label.empty()) {
-    svg += fmt::format("<text class=\"middle label\" x=\"{}\" y=\"{}\">{}</text>\n", number(left + width / 2), number(bottom + 38),
-                       escape(plot.x_label));
+    svg += fmt::format("<text class=\"middle label\" x=\"{}\" y=\"{}\">{}</text>\n", number(left + width / 2),
+                       number(bottom + 38), escape(plot.x_label));
   }
   if (!plot.y_label.empty()) {
     svg += fmt::format("<text class=\"middle label\" transform=\"translate(14 {}) rotate(-90)\">{}</text>\n",
                        number(top + kPlotHeight / 2), escape(plot.y_label));
   }
   // An inner svg cuts off what leaves the frame.
-  svg += fmt::format("<svg x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\">\n", number(left), number(top), number(width), number(kPlotHeight));
+  svg += fmt::format("<svg x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\">\n", number(left), number(top), number(width),
+                     number(kPlotHeight));
   if (plot.y_band && y.holds(plot.y_band->first) && y.holds(plot.y_band->second)) {
     const double high = py(std::max(plot.y_band->first, plot.y_band->second));
     const double low = py(std::min(plot.y_band->first, plot.y_band->second));
@@ -308,7 +316,8 @@ std::string svg_of(const Plot& plot) {
     }
   }
   svg += "</svg>\n";
-  svg += fmt::format("<path class=\"axis\" d=\"M{} {}V{}H{}\"/>\n", number(left), number(top), number(bottom), number(left + width));
+  svg += fmt::format("<path class=\"axis\" d=\"M{} {}V{}H{}\"/>\n", number(left), number(top), number(bottom),
+                     number(left + width));
   if (nothing) {
     svg += fmt::format("<text class=\"middle\" x=\"{}\" y=\"{}\">no data</text>\n", number(left + width / 2),
                        number(top + kPlotHeight / 2));

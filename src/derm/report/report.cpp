@@ -11,7 +11,8 @@
 namespace derm::report {
 namespace {
 
-// Colours of series: Okabe and Ito's, which people with a colour deficiency tell apart; darker or lighter to suit the ground.
+// Colours of series: Okabe and Ito's, which people with a colour deficiency tell apart; darker or lighter to suit the
+// ground.
 constexpr std::string_view kStyle = R"css(
 :root{color-scheme:light dark;--ground:#fff;--ink:#1d1d1f;--soft:#5c5c63;--line:#d9d9de;--shade:#f4f4f6;--note:#fff4d6;--band:#8c8c9638;
 --c0:#0072b2;--c1:#c24e00;--c2:#007a5a;--c3:#a8497f;--c4:#8a6d00;--c5:#2b83ba;--c6:#1d1d1f;--c7:#7a5195}
@@ -73,7 +74,9 @@ size_t utf8_length(const std::string& text, size_t at) {
     return follows(at + 1, lead == 0xe0 ? 0xa0 : 0x80, lead == 0xed ? 0x9f : 0xbf) && follows(at + 2) ? 3 : 0;
   }
   if (lead >= 0xf0 && lead <= 0xf4) {
-    return follows(at + 1, lead == 0xf0 ? 0x90 : 0x80, lead == 0xf4 ? 0x8f : 0xbf) && follows(at + 2) && follows(at + 3) ? 4 : 0;
+    return follows(at + 1, lead == 0xf0 ? 0x90 : 0x80, lead == 0xf4 ? 0x8f : 0xbf) && follows(at + 2) && follows(at + 3)
+               ? 4
+               : 0;
   }
   return 0;
 }
@@ -173,8 +176,8 @@ Page& Page::table(const std::vector<std::string>& header, const std::vector<std:
   std::vector<bool> numbers(header.size(), !rows.empty());
   for (size_t r = 0; r < rows.size(); ++r) {
     if (rows[r].size() != header.size()) {
-      throw UsageError("table '{}': row {} has {} cells, the header {}; give each row as many", caption, r + 1, rows[r].size(),
-                       header.size());
+      throw UsageError("table '{}': row {} has {} cells, the header {}; give each row as many", caption, r + 1,
+                       rows[r].size(), header.size());
     }
     for (size_t c = 0; c < header.size(); ++c) {
       const std::string& cell = rows[r][c];
@@ -186,7 +189,8 @@ Page& Page::table(const std::vector<std::string>& header, const std::vector<std:
                        escape(caption.empty() ? "Table" : caption));
   if (!caption.empty()) body_ += fmt::format("<caption>{}</caption>\n", escape(caption));
   body_ += "<thead><tr>";
-  for (size_t c = 0; c < header.size(); ++c) body_ += fmt::format("<th scope=\"col\"{}>{}</th>", style(c), escape(header[c]));
+  for (size_t c = 0; c < header.size(); ++c)
+    body_ += fmt::format("<th scope=\"col\"{}>{}</th>", style(c), escape(header[c]));
   body_ += "</tr></thead>\n<tbody>\n";
   for (const auto& row : rows) {
     body_ += "<tr>";
@@ -201,8 +205,8 @@ Page& Page::table(const std::vector<std::string>& header, const std::vector<std:
 }
 
 Page& Page::figure(const image::Image& image, const std::string& caption, const std::string& alt) {
-  body_ += fmt::format("<figure><img width=\"{}\" height=\"{}\" alt=\"{}\" src=\"data:image/png;base64,", image.width, image.height,
-                       escape(alt));
+  body_ += fmt::format("<figure><img width=\"{}\" height=\"{}\" alt=\"{}\" src=\"data:image/png;base64,", image.width,
+                       image.height, escape(alt));
   body_ += base64(image::encode_png(image));
   body_ += "\">";
   if (!caption.empty()) body_ += fmt::format("<figcaption>{}</figcaption>", escape(caption));
@@ -224,7 +228,8 @@ std::string Page::html() const {
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       // The page asks for nothing and runs nothing; the browser is told to hold it to that.
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n";
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
+      "'unsafe-inline'\">\n";
   html += fmt::format("<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n", escape(title_), kStyle);
   html += fmt::format("<header>\n<h1>{}</h1>\n", escape(title_));
   if (!subtitle_.empty()) html += fmt::format("<p class=\"subtitle\">{}</p>\n", escape(subtitle_));

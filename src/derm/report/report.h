@@ -22,7 +22,7 @@ struct Plot {
   std::string title;  ///< also the text for readers who cannot see it
   std::string x_label, y_label;
   std::vector<Series> series;
-  bool identity = false;  ///< a dashed line y = x
+  bool identity = false;                            ///< a dashed line y = x
   bool log_y = false;                               ///< decades as ticks; values up to 0 leave gaps
   std::optional<std::pair<double, double>> y_band;  ///< shaded range of y, "within this is good"
   std::string y_band_label;
@@ -42,13 +42,14 @@ std::string svg_of(const Plot& plot);
 class Page {
  public:
   explicit Page(std::string title, std::string subtitle = "");
-  Page& heading(const std::string& text);     ///< a section, listed at the top of the page
+  Page& heading(const std::string& text);  ///< a section, listed at the top of the page
   Page& subheading(const std::string& text);
   Page& paragraph(const std::string& text);
-  Page& note(const std::string& text);        ///< set apart: a warning or a limit of what is shown
-  Page& code(const std::string& text);        ///< as typed, spaces and lines kept
+  Page& note(const std::string& text);  ///< set apart: a warning or a limit of what is shown
+  Page& code(const std::string& text);  ///< as typed, spaces and lines kept
   Page& list(const std::vector<std::string>& items);
-  /// The first column names the row. Cells that are numbers stand on the right. @throws UsageError on a row of another length.
+  /// The first column names the row. Cells that are numbers stand on the right. @throws UsageError on a row of another
+  /// length.
   Page& table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows,
               const std::string& caption = "");
   /// The picture goes into the file itself (PNG). `alt` says what it shows to readers who cannot see it.

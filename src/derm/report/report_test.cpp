@@ -30,7 +30,9 @@ TEST(Escape, LeavesNothingThatHtmlWouldRead) {
 
 TEST(Escape, ShowsBytesThatAreNotTextAsOneSignEach) {
   const std::string sign = "\xef\xbf\xbd";
-  EXPECT_EQ(escape("a\xff" "b"), "a" + sign + "b");
+  EXPECT_EQ(escape("a\xff"
+                   "b"),
+            "a" + sign + "b");
   EXPECT_EQ(escape("\xc3"), sign);
   EXPECT_EQ(escape("\xed\xa0\x80"), sign + sign + sign);  // half a surrogate pair
   EXPECT_EQ(escape(std::string("a\0\x1b", 3)), "a" + sign + sign);
@@ -70,10 +72,16 @@ TEST(Page, ClosesWhatItOpens) {
   Plot plot;
   plot.series = {{"a", {0, 1}, {0, 1}, true, true}};
   Page page("t", "s");
-  page.heading("h").paragraph("p").table({"a", "b"}, {{"x", "1"}}).plot(plot).figure(image::Image(1, 1, 1), "c", "a").heading("i");
+  page.heading("h")
+      .paragraph("p")
+      .table({"a", "b"}, {{"x", "1"}})
+      .plot(plot)
+      .figure(image::Image(1, 1, 1), "c", "a")
+      .heading("i");
   const std::string html = page.html();
-  for (const char* tag : {"html", "head", "body", "main", "header", "nav", "figure", "figcaption", "table", "thead", "tbody", "tr",
-                          "div", "svg", "g", "text", "p", "h1", "h2", "ul", "li", "style"}) {
+  for (const char* tag :
+       {"html", "head", "body", "main", "header", "nav", "figure", "figcaption", "table", "thead", "tbody",
+        "tr",   "div",  "svg",  "g",    "text",   "p",   "h1",     "h2",         "ul",    "li",    "style"}) {
     const std::regex open(std::string("<") + tag + "[ >]");
     EXPECT_EQ(std::distance(std::sregex_iterator(html.begin(), html.end(), open), std::sregex_iterator()),
               count(html, std::string("</") + tag + ">"))
@@ -137,7 +145,8 @@ TEST(Plot, DrawsEachSeriesAndNamesIt) {
   plot.y_band = {1.0, 1.5};
   plot.y_band_label = "real against real";
   const std::string svg = svg_of(plot);
-  for (const char* text : {">train<", ">validation<", ">kimg<", ">real against real<", ">equal<", "aria-label=\"KID over time."}) {
+  for (const char* text :
+       {">train<", ">validation<", ">kimg<", ">real against real<", ">equal<", "aria-label=\"KID over time."}) {
     EXPECT_THAT(svg, HasSubstr(text));
   }
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
@@ -183,7 +192,8 @@ TEST(Plot, BearsEmptyFlatAndExtremeData) {
   const double inf = std::numeric_limits<double>::infinity();
   Plot plot;
   EXPECT_THAT(svg_of(plot), HasSubstr("no data"));
-  for (const std::vector<double>& y : {std::vector<double>{7, 7}, {0, 0}, {-1e308, 1e308}, {1e-320, 1e300}, {inf, -inf}, {std::nan(""), 1}}) {
+  for (const std::vector<double>& y :
+       {std::vector<double>{7, 7}, {0, 0}, {-1e308, 1e308}, {1e-320, 1e300}, {inf, -inf}, {std::nan(""), 1}}) {
     for (const bool log : {false, true}) {
       plot.log_y = log;
       plot.series = {{"s", {0, 1}, y, true, true}};

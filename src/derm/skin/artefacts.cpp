@@ -76,7 +76,8 @@ std::vector<uint8_t> along(const std::vector<uint8_t>& plane, int w, int h, int 
   return result;
 }
 
-/// How far each pixel lies below (dark) or above (light) what a line through it would close or open: thin things answer.
+/// How far each pixel lies below (dark) or above (light) what a line through it would close or open: thin things
+/// answer.
 std::vector<uint8_t> hat(const std::vector<uint8_t>& light, int w, int h, int r, bool dark) {
   constexpr int kDirections[4][2] = {{1, 0}, {0, 1}, {1, 1}, {1, -1}};
   std::vector<uint8_t> result(light.size(), 0);
@@ -121,7 +122,8 @@ void find_lines(const Planes& p, const Mask& border, Artefacts& found) {
   const int w = p.width, h = p.height;
   const double side = std::max(w, h);
   std::vector<uint8_t> light(p.size());
-  for (size_t i = 0; i < light.size(); ++i) light[i] = static_cast<uint8_t>(std::clamp(p.L[i] * 2.55f + 0.5f, 0.0f, 255.0f));
+  for (size_t i = 0; i < light.size(); ++i)
+    light[i] = static_cast<uint8_t>(std::clamp(p.L[i] * 2.55f + 0.5f, 0.0f, 255.0f));
   const int r = std::max(2, static_cast<int>(std::lround(side * 4.5 / 256)));
   for (const bool dark : {true, false}) {
     const auto depth = hat(light, w, h, r, dark);
@@ -139,8 +141,8 @@ void find_lines(const Planes& p, const Mask& border, Artefacts& found) {
       const auto& item = parts.items[k];
       const double diagonal = std::hypot(item.box.w, item.box.h);
       if (diagonal < 0.06 * side || diagonal * diagonal < 6.0 * static_cast<double>(item.area)) continue;
-      const bool straight = axes[k].length > 0.22 * side && axes[k].width < 0.14 * axes[k].length &&
-                            static_cast<double>(item.area) > 2.2 * axes[k].length;
+      const bool straight = axes[k].length > 0.22 * side &&
+                            axes[k].width<0.14 * axes[k].length&& static_cast<double>(item.area)> 2.2 * axes[k].length;
       kind[k + 1] = dark && straight ? 2 : 1;
     }
     for (size_t i = 0; i < lines.pixels.size(); ++i) {
@@ -207,7 +209,8 @@ Mask faint_strokes(const Planes& p, const image::Lab& skin, const Mask& border) 
   const auto less_light = hat(light, w, h, r, true), less_yellow = hat(yellow, w, h, r, true);
   Mask bluer = mask_like(p);
   for (size_t i = 0; i < p.size(); ++i) {
-    if (border.pixels[i] == 0 && less_yellow[i] > 16 && less_light[i] > 5 && fine_b[i] < 0.6 * skin.b) bluer.pixels[i] = 255;
+    if (border.pixels[i] == 0 && less_yellow[i] > 16 && less_light[i] > 5 && fine_b[i] < 0.6 * skin.b)
+      bluer.pixels[i] = 255;
   }
   const auto parts = image::connected_components(bluer);
   // Thickness: a stroke has no point far from its outside.
@@ -220,7 +223,8 @@ Mask faint_strokes(const Planes& p, const image::Lab& skin, const Mask& border) 
   for (size_t k = 0; k < parts.items.size(); ++k) {
     const auto& item = parts.items[k];
     const double diagonal = std::hypot(item.box.w, item.box.h);
-    keep[k + 1] = diagonal > 0.1 * side && diagonal * diagonal > 7.0 * static_cast<double>(item.area) && thick[k + 1] < 0.035 * side;
+    keep[k + 1] = diagonal > 0.1 * side && diagonal * diagonal > 7.0 * static_cast<double>(item.area) &&
+                  thick[k + 1] < 0.035 * side;
   }
   for (size_t i = 0; i < p.size(); ++i) bluer.pixels[i] = keep[parts.labels[i]] ? 255 : 0;
   return bluer;
@@ -312,7 +316,8 @@ Mask Artefacts::any() const {
 
 Artefacts find_artefacts(const image::Image& rgb) {
   if (rgb.width < 32 || rgb.height < 32) {
-    throw UsageError("find_artefacts: the picture is {}x{} px, it needs 32x32 at least; give a larger one", rgb.width, rgb.height);
+    throw UsageError("find_artefacts: the picture is {}x{} px, it needs 32x32 at least; give a larger one", rgb.width,
+                     rgb.height);
   }
   const Planes p = lab_planes(reduced(rgb, kLongest));
   Artefacts found;

@@ -28,7 +28,9 @@ void draw_disc(Image& picture, double cx, double cy, double radius, image::Rgb c
   }
 }
 
-double share_of(const Mask& mask) { return static_cast<double>(image::mask_area(mask)) / static_cast<double>(mask.pixels.size()); }
+double share_of(const Mask& mask) {
+  return static_cast<double>(image::mask_area(mask)) / static_cast<double>(mask.pixels.size());
+}
 
 TEST(Artefacts, PlainSkinHasNone) { EXPECT_EQ(image::mask_area(find_artefacts(plain_skin()).any()), 0u); }
 

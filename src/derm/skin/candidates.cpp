@@ -109,7 +109,7 @@ struct Field {
 };
 
 struct SkinModel {
-  std::vector<float> L, a, b;          ///< skin at each pixel
+  std::vector<float> L, a, b;  ///< skin at each pixel
   double noise_l = 2, noise_a = 1, noise_b = 1;
 };
 
@@ -175,7 +175,8 @@ SkinModel fit_skin(const Scene& scene, int order, double inner) {
       if (d2 >= 1 || base <= 0) continue;
       const double weight = base * (1 - d2) * (1 - d2);
       double t[Field::kTerms];
-      Field::terms(2.0 * static_cast<double>(i % p.width) / p.width - 1, 2.0 * static_cast<double>(i / p.width) / p.height - 1, t);
+      Field::terms(2.0 * static_cast<double>(i % p.width) / p.width - 1,
+                   2.0 * static_cast<double>(i / p.width) / p.height - 1, t);
       for (int j = 0; j < used; ++j) {
         for (int k = 0; k <= j; ++k) m[j][k] += weight * t[j] * t[k];
         rhs[0][j] += weight * t[j] * p.L[i];
@@ -193,7 +194,8 @@ SkinModel fit_skin(const Scene& scene, int order, double inner) {
     std::vector<float> rl, ra, rb;
     for (size_t i = 0; i < n; ++i) {
       double t[Field::kTerms];
-      Field::terms(2.0 * static_cast<double>(i % p.width) / p.width - 1, 2.0 * static_cast<double>(i / p.width) / p.height - 1, t);
+      Field::terms(2.0 * static_cast<double>(i % p.width) / p.width - 1,
+                   2.0 * static_cast<double>(i / p.width) / p.height - 1, t);
       double v[3] = {};
       for (int c = 0; c < 3; ++c) {
         for (int j = 0; j < used; ++j) v[c] += rhs[c][j] * t[j];
@@ -226,7 +228,8 @@ std::vector<float> distance_map(const Scene& scene, const SkinModel& skin, Dista
   std::vector<float> d(p.size());
   const double common = std::cbrt(skin.noise_l * skin.noise_a * skin.noise_b);
   const bool plain = kind == Distance::plain;
-  const double sl = (plain ? common : skin.noise_l) * (kind == Distance::red ? 3 : 1), sa = plain ? common : skin.noise_a,
+  const double sl = (plain ? common : skin.noise_l) * (kind == Distance::red ? 3 : 1),
+               sa = plain ? common : skin.noise_a,
                sb = (plain ? common : skin.noise_b) * (kind == Distance::red ? 3 : 1);
   for (size_t i = 0; i < p.size(); ++i) {
     double dl = (p.L[i] - skin.L[i]) / sl;
@@ -239,8 +242,8 @@ std::vector<float> distance_map(const Scene& scene, const SkinModel& skin, Dista
   return image::gaussian_blur(d, p.width, p.height, 1.2);
 }
 
-double band_mean(const std::vector<float>& plane, const std::vector<float>& weight, const std::vector<float>& away, double from,
-                 double to) {
+double band_mean(const std::vector<float>& plane, const std::vector<float>& weight, const std::vector<float>& away,
+                 double from, double to) {
   double sum = 0, n = 0;
   for (size_t i = 0; i < plane.size(); ++i) {
     if (away[i] > from && away[i] <= to && weight[i] > 0) {
@@ -255,8 +258,8 @@ double band_mean(const std::vector<float>& plane, const std::vector<float>& weig
 
 const std::array<const char*, kFeatures>& feature_names() {
   static const std::array<const char*, kFeatures> names = {
-      "one",       "contrast",   "contrast_lab", "edge",     "log_area", "log_area_2", "on_border", "compact",
-      "off_centre", "off_centre_2", "dominance",   "leftover", "ratio",    "ratio_2",    "filled",    "ring_noise"};
+      "one",        "contrast",     "contrast_lab", "edge",     "log_area", "log_area_2", "on_border", "compact",
+      "off_centre", "off_centre_2", "dominance",    "leftover", "ratio",    "ratio_2",    "filled",    "ring_noise"};
   return names;
 }
 
@@ -264,7 +267,7 @@ namespace {
 
 double weighted_sum(const Features& f) {
   // Least squares of the overlap with the outlines of ISIC 2017 (CC0) over the candidates of 773 of its images.
-  static constexpr Features kWeights = {-0.2400, 0.1787,  0.0317,  0.0272,  0.0247, -0.0127, -0.0249, 1.0175,
+  static constexpr Features kWeights = {-0.2400, 0.1787,  0.0317,  0.0272, 0.0247, -0.0127, -0.0249, 1.0175,
                                         -0.0269, -0.3636, -0.1096, 0.0131, 0.1972, -0.1096, -0.1427, -0.2784};
   double sum = 0;
   for (int i = 0; i < kFeatures; ++i) sum += kWeights[i] * f[i];
@@ -276,7 +279,8 @@ double weighted_sum(const Features& f) {
 double expected_overlap(const Features& f) { return std::clamp(weighted_sum(f), 0.0, 1.0); }
 
 double preference(const Features& f) {
-  // Clinical photographs show more skin, and shading that runs off the picture: round, free and not too large goes first.
+  // Clinical photographs show more skin, and shading that runs off the picture: round, free and not too large goes
+  // first.
   const double area = std::exp(f[4]);
   return weighted_sum(f) - 0.3 * f[6] + 0.5 * f[7] - 0.3 * std::max(0.0, area - 0.35) + 0.05 * f[12];
 }
@@ -377,7 +381,8 @@ std::vector<Candidate> lesion_candidates(const image::Image& rgb, const Artefact
         const double unit = std::cbrt(skin.noise_l * skin.noise_a * skin.noise_b);
         const double ring = band_mean(distance, scene.weight, away, 0.02 * side, 0.09 * side);
         const double ring_plain = band_mean(plain, scene.weight, away, 0.02 * side, 0.09 * side);
-        const double step = band_mean(distance, scene.weight, depth, 0, 0.03 * side) - band_mean(distance, scene.weight, away, 0, 0.03 * side);
+        const double step = band_mean(distance, scene.weight, depth, 0, 0.03 * side) -
+                            band_mean(distance, scene.weight, away, 0, 0.03 * side);
         const double off = std::hypot(item.cx + 0.5 - w / 2.0, item.cy + 0.5 - h / 2.0) / half;
         double xx = 0, yy = 0, xy = 0;
         for (size_t i = 0; i < n; ++i) {

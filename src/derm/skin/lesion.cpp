@@ -41,7 +41,8 @@ Lesion find_lesion(const image::Image& rgb) { return find_lesion(rgb, find_artef
 
 Lesion find_lesion(const image::Image& rgb, const Artefacts& artefacts) {
   if (rgb.width < 32 || rgb.height < 32) {
-    throw UsageError("find_lesion: the picture is {}x{} px, it needs 32x32 at least; give a larger one", rgb.width, rgb.height);
+    throw UsageError("find_lesion: the picture is {}x{} px, it needs 32x32 at least; give a larger one", rgb.width,
+                     rgb.height);
   }
   Lesion lesion;
   lesion.mask = image::Mask(rgb.width, rgb.height, 1);

@@ -11,8 +11,8 @@ struct Lesion {
   double quality = 0;  ///< 0 (a guess) to 1 (clear contrast, one piece, away from the border)
 };
 
-/// Finds the one lesion that the photograph is of: CIE Lab distance from the local skin colour, weighted towards the centre,
-/// thresholded, artefacts removed, one connected region with filled holes and a smoothed outline.
+/// Finds the one lesion that the photograph is of: CIE Lab distance from the local skin colour, weighted towards the
+/// centre, thresholded, artefacts removed, one connected region with filled holes and a smoothed outline.
 Lesion find_lesion(const image::Image& rgb);
 Lesion find_lesion(const image::Image& rgb, const Artefacts& artefacts);
 

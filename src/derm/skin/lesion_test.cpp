@@ -29,15 +29,18 @@ struct Scene {
   Mask mask;
 };
 
-Scene scene(int w, int h, double cx, double cy, double rx, double ry, image::Rgb skin, image::Rgb spot, uint64_t seed = 1) {
+Scene scene(int w, int h, double cx, double cy, double rx, double ry, image::Rgb skin, image::Rgb spot,
+            uint64_t seed = 1) {
   Scene s{Image(w, h, 3), Mask(w, h, 1)};
   Rng rng(seed);
   for (int y = 0; y < h; ++y) {
     for (int x = 0; x < w; ++x) {
       const double d = (std::hypot((x - cx) / rx, (y - cy) / ry) - 1) * std::min(rx, ry);
       const double in = std::clamp(0.5 - d / 4, 0.0, 1.0), noise = 3 * rng.normal();
-      const double values[3] = {skin.r + in * (spot.r - skin.r), skin.g + in * (spot.g - skin.g), skin.b + in * (spot.b - skin.b)};
-      for (int c = 0; c < 3; ++c) s.picture.at(x, y)[c] = static_cast<uint8_t>(std::clamp(values[c] + noise, 0.0, 255.0));
+      const double values[3] = {skin.r + in * (spot.r - skin.r), skin.g + in * (spot.g - skin.g),
+                                skin.b + in * (spot.b - skin.b)};
+      for (int c = 0; c < 3; ++c)
+        s.picture.at(x, y)[c] = static_cast<uint8_t>(std::clamp(values[c] + noise, 0.0, 255.0));
       if (d <= 0) *s.mask.at(x, y) = 255;
     }
   }
@@ -164,8 +167,8 @@ size_t stride_or_all(size_t stride) { return std::getenv("DERM_ALL_IMAGES") != n
 
 void record(const Figures& f) {
   ::testing::Test::RecordProperty("images", static_cast<int>(f.images));
-  fmt::print("  {} images: median IoU {:.3f}, rank correlation of quality and IoU {:.2f}, {:.1f} ms an image\n", f.images, f.median_iou,
-             f.correlation, f.cpu_ms);
+  fmt::print("  {} images: median IoU {:.3f}, rank correlation of quality and IoU {:.2f}, {:.1f} ms an image\n",
+             f.images, f.median_iou, f.correlation, f.cpu_ms);
 }
 
 TEST(FindLesion, AgreesWithIsicMasksInTheMedian) {

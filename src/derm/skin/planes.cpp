@@ -62,7 +62,9 @@ Planes lab_planes(const image::Image& picture) {
 image::Image reduced(const image::Image& picture, int longest) {
   const int side = std::max(picture.width, picture.height);
   if (side <= longest) return picture;
-  const auto scaled = [&](int v) { return std::max(1, static_cast<int>(std::lround(static_cast<double>(v) * longest / side))); };
+  const auto scaled = [&](int v) {
+    return std::max(1, static_cast<int>(std::lround(static_cast<double>(v) * longest / side)));
+  };
   return image::resize(picture, scaled(picture.width), scaled(picture.height), image::Filter::box);
 }
 

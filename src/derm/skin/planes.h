@@ -24,10 +24,12 @@ image::Image reduced(const image::Image& picture, int longest);
 /// A mask taken to another size by the nearest pixel.
 image::Mask resized_mask(const image::Mask& mask, int width, int height);
 
-/// A smooth plane in time that does not grow with the radius: two running means over squares of 2 r + 1, edges repeated.
+/// A smooth plane in time that does not grow with the radius: two running means over squares of 2 r + 1, edges
+/// repeated.
 std::vector<float> box_blur(const std::vector<float>& plane, int width, int height, int radius);
 
-/// Distance of each pixel to the nearest set one, within 5 % (chamfer steps of 1 and 1.4); very far where there is none.
+/// Distance of each pixel to the nearest set one, within 5 % (chamfer steps of 1 and 1.4); very far where there is
+/// none.
 std::vector<float> rough_distance(const std::vector<uint8_t>& mask, int width, int height);
 
 /// One step of dilation (or erosion) over the four neighbours.

@@ -43,8 +43,9 @@ SkinColour measure_skin(const image::Image& rgb, const image::Mask& lesion) {
 
 SkinColour measure_skin(const image::Image& rgb, const image::Mask& lesion, const Artefacts& artefacts) {
   if (!lesion.empty() && (lesion.width != rgb.width || lesion.height != rgb.height)) {
-    throw UsageError("measure_skin: the lesion's mask is {}x{} px, the picture {}x{}; give a mask of the picture's size",
-                     lesion.width, lesion.height, rgb.width, rgb.height);
+    throw UsageError(
+        "measure_skin: the lesion's mask is {}x{} px, the picture {}x{}; give a mask of the picture's size",
+        lesion.width, lesion.height, rgb.width, rgb.height);
   }
   const image::Mask found = lesion.empty() ? find_lesion(rgb, artefacts).mask : lesion;
   // 256 px hold colour enough, and the margins below are shares of the side.

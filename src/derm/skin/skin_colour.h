@@ -9,11 +9,11 @@
 namespace derm::skin {
 
 struct SkinColour {
-  image::Lab lab;        ///< robust centre of the skin pixels
-  image::Rgb rgb;        ///< the same, rounded
+  image::Lab lab;  ///< robust centre of the skin pixels
+  image::Rgb rgb;  ///< the same, rounded
   double ita_deg = 0;
-  std::string tone;      ///< one of image::tone_names()
-  double share = 0;      ///< skin pixels over all pixels; under 0.05 the figure rests on little
+  std::string tone;  ///< one of image::tone_names()
+  double share = 0;  ///< skin pixels over all pixels; under 0.05 the figure rests on little
 };
 
 /// Measures on skin alone: the lesion (grown by a margin), hair, ink, ruler, dark corners and reflections are left out.

@@ -81,8 +81,9 @@ TEST(MeasureSkin, AgreesWithMadeSkinUnderHairRulerInkAndDarkCorners) {
   options.hair = options.ruler = options.ink = options.dark_corners = 1;
   double p90 = 0, p90_found = 0;
   const double median = median_error(options, true, &p90), found = median_error(options, false, &p90_found);
-  fmt::print("  all artefacts on {} images: median CIEDE2000 {:.2f} (p90 {:.2f}); lesion found too: {:.2f} (p90 {:.2f})\n", options.count,
-             median, p90, found, p90_found);
+  fmt::print(
+      "  all artefacts on {} images: median CIEDE2000 {:.2f} (p90 {:.2f}); lesion found too: {:.2f} (p90 {:.2f})\n",
+      options.count, median, p90, found, p90_found);
   EXPECT_LE(median, 2.0);
   EXPECT_LE(found, 2.0);
 }

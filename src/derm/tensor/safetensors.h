@@ -1,6 +1,6 @@
 #pragma once
-// The safetensors format: 8 bytes of header length, a JSON header, raw little-endian tensors. Own code because no C++ library
-// is packaged; checked against an independent reader (tools/golden/safetensors.py).
+// The safetensors format: 8 bytes of header length, a JSON header, raw little-endian tensors. Own code because no C++
+// library is packaged; checked against an independent reader (tools/golden/safetensors.py).
 #include <filesystem>
 #include <map>
 #include <string>
@@ -18,7 +18,8 @@ struct SafeTensors {
   std::map<std::string, std::string> metadata;
 };
 
-/// @throws DataError: shorter than its header says, header not JSON or over 100 MB, unknown dtype, offsets that overlap, leave
+/// @throws DataError: shorter than its header says, header not JSON or over 100 MB, unknown dtype, offsets that
+/// overlap, leave
 ///         the file or leave holes, a shape that does not match its bytes, a name twice.
 SafeTensors read_safetensors(const std::filesystem::path& file);
 SafeTensors parse_safetensors(std::string_view bytes, const std::string& where);
