@@ -6,10 +6,11 @@
 #include <cstring>
 #include <vector>
 
-// jpeglib.h needs FILE and size_t before it.
-#include <jerror.h>
+// jpeglib.h needs FILE and size_t before it, and jerror.h needs jpeglib.h.
 #include <jpeglib.h>
 #include <png.h>
+
+#include <jerror.h>
 
 #include <fmt/format.h>
 
