@@ -28,7 +28,8 @@ class BadInput : public testing::Test {
   const Workspace& place_ = shop_.workspace();
 
   /// Runs, and expects this code and one sentence on stderr (progress and warnings may stand before it).
-  void expect(const std::vector<std::string>& words, int code, const testing::Matcher<const std::string&>& sentence) const {
+  void expect(const std::vector<std::string>& words, int code,
+              const testing::Matcher<const std::string&>& sentence) const {
     const Answer answer = place_.dermgan(words);
     EXPECT_EQ(answer.code, code) << answer.err;
     EXPECT_EQ(answer.out, "");
@@ -99,8 +100,8 @@ TEST_F(BadInput, MissingColumnIsNamedWithThoseThatAreThere) {
   write_file(root / "table.csv", table.to_string());
   expect({"prepare", "table/table.csv", "--layout", "csv", "--column", "file_name=picture", "--out", "E"}, 3,
          AllOf(HasSubstr("no column says the condition"), HasSubstr("picture, kind"), HasSubstr("condition=COLUMN")));
-  const Answer named = place_.dermgan({"prepare", "table/table.csv", "--layout", "csv", "--column", "file_name=picture", "--column",
-                                       "condition=kind", "--size", "64", "--out", "named"});
+  const Answer named = place_.dermgan({"prepare", "table/table.csv", "--layout", "csv", "--column", "file_name=picture",
+                                       "--column", "condition=kind", "--size", "64", "--out", "named"});
   EXPECT_EQ(named.code, 0) << named.err;
 }
 
@@ -109,7 +110,8 @@ TEST_F(BadInput, UnreadableAndHugeImagesAreListedAndLeftOut) {
   const fs::path folder = fs::directory_iterator(root)->path();
   write_file(folder / "notes.jpg", "not a photograph at all");
   write_file(folder / "huge.png", png_that_claims(60000));
-  const std::string sound = read_file(data::DataSet::open(place_ / "made").path_of(data::DataSet::open(place_ / "made").records()[0].file_name));
+  const std::string sound = read_file(
+      data::DataSet::open(place_ / "made").path_of(data::DataSet::open(place_ / "made").records()[0].file_name));
   write_file(folder / "cut.png", sound.substr(0, sound.size() / 2));
   const Answer answer = place_.dermgan({"prepare", "mixed", "--size", "64", "--out", "kept", "--json"});
   ASSERT_EQ(answer.code, 0) << answer.err;
@@ -117,7 +119,8 @@ TEST_F(BadInput, UnreadableAndHugeImagesAreListedAndLeftOut) {
   EXPECT_EQ(refused.size(), 3u) << refused.dump(2);
   const CsvTable list = CsvTable::read(place_ / "kept/refused.csv");
   EXPECT_EQ(list.size(), 3u);
-  EXPECT_THAT(list.to_string(), AllOf(HasSubstr("notes.jpg"), HasSubstr("huge.png"), HasSubstr("60000"), HasSubstr("cut.png")));
+  EXPECT_THAT(list.to_string(),
+              AllOf(HasSubstr("notes.jpg"), HasSubstr("huge.png"), HasSubstr("60000"), HasSubstr("cut.png")));
 }
 
 TEST_F(BadInput, MaskOfAnotherSize) {
@@ -135,13 +138,15 @@ TEST_F(BadInput, MaskOfAnotherSize) {
 TEST_F(BadInput, TrainingSetWithABrokenImageOrARowThatLeavesTheImage) {
   fs::copy(place_ / "D", place_ / "broken", fs::copy_options::recursive);
   const auto set = data::DataSet::open(place_ / "broken");
-  for (const size_t row : set.usable("train")) write_file(place_ / ("broken/" + set.records()[row].file_name), "no picture");
+  for (const size_t row : set.usable("train"))
+    write_file(place_ / ("broken/" + set.records()[row].file_name), "no picture");
   expect(small_training("broken", "never", 0.008), 3, HasSubstr("broken/images/"));
   fs::remove_all(place_ / "broken");
 
   fs::create_directories(place_ / "outside/images");
   image::write_png(place_ / "outside/images/a.png", image::Image(64, 64, 3, 128));
-  write_file(place_ / "outside/metadata.csv", "file_name,condition,box_x,box_y,box_w,box_h\nimages/a.png,nevus,40,40,30,30\n");
+  write_file(place_ / "outside/metadata.csv",
+             "file_name,condition,box_x,box_y,box_w,box_h\nimages/a.png,nevus,40,40,30,30\n");
   expect(small_training("outside", "never", 0.008), 3, HasSubstr("metadata.csv"));
 }
 
@@ -154,7 +159,8 @@ TEST_F(BadInput, BoxOutsideTheImage) { expect(generate({"--x", "0.95", "--size",
 
 TEST_F(BadInput, SkinAndSweepsThatCannotBe) {
   expect(generate({"--skin", "brownish"}), 2, HasSubstr("monk:"));
-  expect({"generate", "--bundle", shop_.run(), "--out", "never", "--sweep", "sise=0.1..0.5"}, 2, HasSubstr("did you mean \"size\"?"));
+  expect({"generate", "--bundle", shop_.run(), "--out", "never", "--sweep", "sise=0.1..0.5"}, 2,
+         HasSubstr("did you mean \"size\"?"));
   expect({"generate", "--bundle", shop_.run(), "--out", "never", "--sweep", "size=0.5..0.1"}, 2, HasSubstr("size"));
 }
 
@@ -177,7 +183,8 @@ TEST_F(BadInput, BundleCutShort) {
 }
 
 TEST_F(BadInput, SafetensorsWithOverlappingOffsets) {
-  std::string header = R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}})";
+  std::string header =
+      R"({"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"b":{"dtype":"F32","shape":[4],"data_offsets":[8,24]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   std::string bytes(8, '\0');
   const uint64_t length = header.size();

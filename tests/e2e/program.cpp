@@ -84,8 +84,21 @@ Answer Workspace::dermgan(const std::vector<std::string>& words) const {
 }
 
 std::vector<std::string> small_training(const std::string& data, const std::string& out, double kimg) {
-  return {"train", "--data", data, "--out", out, "--kimg", number_text(kimg), "--batch", "4", "--set", "model.width=8",
-          "--set", "model.discriminator_width=8", "--set", "snapshot_minutes=0"};
+  return {"train",
+          "--data",
+          data,
+          "--out",
+          out,
+          "--kimg",
+          number_text(kimg),
+          "--batch",
+          "4",
+          "--set",
+          "model.width=8",
+          "--set",
+          "model.discriminator_width=8",
+          "--set",
+          "snapshot_minutes=0"};
 }
 
 std::vector<std::string> operator+(std::vector<std::string> words, const std::vector<std::string>& more) {

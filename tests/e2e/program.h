@@ -13,9 +13,9 @@ namespace derm::e2e {
 namespace fs = std::filesystem;
 
 struct Answer {
-  int code = -1;    ///< exit code; 128 + signal if it was killed
-  std::string out;  ///< stdout
-  std::string err;  ///< stderr
+  int code = -1;                  ///< exit code; 128 + signal if it was killed
+  std::string out;                ///< stdout
+  std::string err;                ///< stderr
   std::string last_line() const;  ///< of stdout
 };
 
@@ -58,7 +58,8 @@ class Workspace {
   fs::path root_;
 };
 
-/// What all tests start from, made once: phantoms (`made`), the same prepared (`D`), and a run of a few steps (`run()`).
+/// What all tests start from, made once: phantoms (`made`), the same prepared (`D`), and a run of a few steps
+/// (`run()`).
 class Shop {
  public:
   static const Shop& get();

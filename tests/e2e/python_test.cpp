@@ -24,7 +24,8 @@ TEST(Python, LoadsTheWeightsByTheScriptOfTheDocumentation) {
   const std::string script = script_of(fs::path(DERM_SOURCE_DIR) / "docs/python.md");
   EXPECT_LE(std::count(script.begin(), script.end(), '\n'), 10);
   write_file(place / "load.py", script);
-  const Answer answer = place.run({"/usr/bin/python3", "load.py", Shop::get().run() + "/best/bundle/model.safetensors"});
+  const Answer answer =
+      place.run({"/usr/bin/python3", "load.py", Shop::get().run() + "/best/bundle/model.safetensors"});
   ASSERT_EQ(answer.code, 0) << answer.err;
   // The outermost level of the U-Net of width 8 by name, shape and type.
   EXPECT_THAT(answer.out, testing::ContainsRegex("torch.float16 \\(8, [0-9]+, 4, 4\\)")) << answer.out;

@@ -19,7 +19,9 @@ class Resume : public testing::Test {
  protected:
   const Workspace& place_ = Shop::get().workspace();
 
-  std::vector<std::string> program(const std::vector<std::string>& words) const { return std::vector<std::string>{DERM_PROGRAM} + words; }
+  std::vector<std::string> program(const std::vector<std::string>& words) const {
+    return std::vector<std::string>{DERM_PROGRAM} + words;
+  }
 };
 
 TEST_F(Resume, KilledAndResumedEqualsStraightThroughToTheBit) {
@@ -28,8 +30,11 @@ TEST_F(Resume, KilledAndResumedEqualsStraightThroughToTheBit) {
 
   const std::string run = "killed/00000-dermgan-D-64";
   {
-    Process process(program(small_training("D", "killed", 2 * kHalf) + std::vector<std::string>{"--set", "snapshot_kimg=0.048"}), place_.root());
-    ASSERT_TRUE(wait_until([&] { return fs::is_symlink(place_ / (run + "/latest")) || process.ended(); }, seconds(120)));
+    Process process(
+        program(small_training("D", "killed", 2 * kHalf) + std::vector<std::string>{"--set", "snapshot_kimg=0.048"}),
+        place_.root());
+    ASSERT_TRUE(
+        wait_until([&] { return fs::is_symlink(place_ / (run + "/latest")) || process.ended(); }, seconds(120)));
     process.send(SIGKILL);
     const Answer killed = process.wait();
     ASSERT_EQ(killed.code, 128 + SIGKILL) << killed.err;
@@ -48,7 +53,8 @@ TEST_F(Resume, KilledAndResumedEqualsStraightThroughToTheBit) {
 TEST_F(Resume, CtrlCSavesTheWorkSoFar) {
   const std::string run = "stopped/00000-dermgan-D-64";
   Process process(program(small_training("D", "stopped", 1000)), place_.root());
-  ASSERT_TRUE(wait_until([&] { return fs::exists(place_ / (run + "/fakes000000.png")) || process.ended(); }, seconds(120)));
+  ASSERT_TRUE(
+      wait_until([&] { return fs::exists(place_ / (run + "/fakes000000.png")) || process.ended(); }, seconds(120)));
   process.send(SIGINT);
   const Answer answer = process.wait();
   EXPECT_EQ(answer.code, 130) << answer.err;

@@ -22,7 +22,9 @@ class Workflow : public testing::Test {
   const Shop& shop_ = Shop::get();
   const Workspace& place_ = shop_.workspace();
 
-  std::vector<std::string> generate(const std::string& out) const { return {"generate", "--bundle", shop_.run(), "--out", out}; }
+  std::vector<std::string> generate(const std::string& out) const {
+    return {"generate", "--bundle", shop_.run(), "--out", out};
+  }
 };
 
 TEST_F(Workflow, PhantomPrepareAndTrainAnswer0) {
@@ -44,9 +46,9 @@ TEST_F(Workflow, PrepareWritesADataSetAndATableOfItsCounts) {
 TEST_F(Workflow, TrainWritesARunDirectoryAndSaysWhere) {
   const fs::path run = place_ / shop_.run();
   EXPECT_EQ(shop_.run(), "runs/00000-dermgan-D-64");
-  for (const char* name : {"config.toml", "command.txt", "environment.json", "data_fingerprint.json", "log.txt", "stats.jsonl", "reals.png",
-                           "fakes000008.png", "README.md", "report.html", "latest", "best", "checkpoints/step-000008/generator.safetensors",
-                           "checkpoints/step-000008/state.json"}) {
+  for (const char* name : {"config.toml", "command.txt", "environment.json", "data_fingerprint.json", "log.txt",
+                           "stats.jsonl", "reals.png", "fakes000008.png", "README.md", "report.html", "latest", "best",
+                           "checkpoints/step-000008/generator.safetensors", "checkpoints/step-000008/state.json"}) {
     EXPECT_TRUE(fs::exists(run / name)) << name;
   }
   EXPECT_THAT(read_file(run / "command.txt"), HasSubstr("train --data D"));
@@ -75,7 +77,8 @@ TEST_F(Workflow, DryRunPromisesAndLeavesNothing) {
 }
 
 TEST_F(Workflow, OneImageCarriesItsRequest) {
-  const Answer answer = place_.dermgan(generate("one.png") + std::vector<std::string>{"--skin", "#c68642", "--size", "0.3", "--seed", "5", "--json"});
+  const Answer answer = place_.dermgan(
+      generate("one.png") + std::vector<std::string>{"--skin", "#c68642", "--size", "0.3", "--seed", "5", "--json"});
   ASSERT_EQ(answer.code, 0) << answer.err;
   EXPECT_EQ(json::parse(answer.out)["images"], 1);
   const auto text = image::read_png_text(place_ / "one.png");
@@ -99,7 +102,8 @@ TEST_F(Workflow, OneSweepIsARowTwoAreALabelledGrid) {
   const Answer row = place_.dermgan(generate("row") + std::vector<std::string>{"--sweep", "size=0.1..0.6:6"});
   ASSERT_EQ(row.code, 0) << row.err;
   EXPECT_EQ(data::DataSet::open(place_ / "row").records().size(), 6u);
-  const Answer grid = place_.dermgan(generate("grid") + std::vector<std::string>{"--sweep", "skin=ita:-20..50:3", "--sweep", "size=0.2,0.4"});
+  const Answer grid = place_.dermgan(
+      generate("grid") + std::vector<std::string>{"--sweep", "skin=ita:-20..50:3", "--sweep", "size=0.2,0.4"});
   ASSERT_EQ(grid.code, 0) << grid.err;
   EXPECT_EQ(grid.last_line(), "grid/grid.png");
   EXPECT_EQ(data::DataSet::open(place_ / "grid").records().size(), 6u);
@@ -110,15 +114,18 @@ TEST_F(Workflow, OneSweepIsARowTwoAreALabelledGrid) {
 
 TEST_F(Workflow, APlanIsGoneThroughAsOftenAsItTakes) {
   write_file(place_ / "plan.csv", "size,x,seed\n0.3,0.4,1\n0.2,0.6,2\n");
-  const Answer answer = place_.dermgan(generate("planned") + std::vector<std::string>{"--plan", "plan.csv", "--count", "4"});
+  const Answer answer =
+      place_.dermgan(generate("planned") + std::vector<std::string>{"--plan", "plan.csv", "--count", "4"});
   ASSERT_EQ(answer.code, 0) << answer.err;
   const auto set = data::DataSet::open(place_ / "planned");
   ASSERT_EQ(set.records().size(), 4u);
-  EXPECT_NE(read_file(set.path_of(set.records()[0].file_name)), read_file(set.path_of(set.records()[2].file_name)));  // a fresh seed
+  EXPECT_NE(read_file(set.path_of(set.records()[0].file_name)),
+            read_file(set.path_of(set.records()[2].file_name)));  // a fresh seed
 }
 
 TEST_F(Workflow, ABalancedDrawIsADataSetThatTrainReads) {
-  const Answer answer = place_.dermgan(generate("drawn") + std::vector<std::string>{"--count", "12", "--balance", "condition,tone"});
+  const Answer answer =
+      place_.dermgan(generate("drawn") + std::vector<std::string>{"--count", "12", "--balance", "condition,tone"});
   ASSERT_EQ(answer.code, 0) << answer.err;
   EXPECT_EQ(data::DataSet::open(place_ / "drawn").records().size(), 12u);
   const Answer dry = place_.dermgan(small_training("drawn", "no-runs", 0.032) + std::vector<std::string>{"--dry-run"});
@@ -127,8 +134,9 @@ TEST_F(Workflow, ABalancedDrawIsADataSetThatTrainReads) {
 
 TEST_F(Workflow, SeveralRegionsStandInOneImage) {
   const auto conditions = data::DataSet::open(place_ / "D").conditions();
-  const Answer answer = place_.dermgan(generate("two") + std::vector<std::string>{"--x", "0.3", "--size", "0.2", "--region",
-                                                                                   "condition=" + conditions.back() + ",x=0.7,y=0.7,size=0.2"});
+  const Answer answer = place_.dermgan(
+      generate("two") + std::vector<std::string>{"--x", "0.3", "--size", "0.2", "--region",
+                                                 "condition=" + conditions.back() + ",x=0.7,y=0.7,size=0.2"});
   ASSERT_EQ(answer.code, 0) << answer.err;
   const auto set = data::DataSet::open(place_ / "two");
   EXPECT_EQ(set.records().front().boxes.size(), 2u);
@@ -141,7 +149,8 @@ TEST_F(Workflow, WhatLiesBeyondTheDataIsSaid) {
 }
 
 TEST_F(Workflow, EvaluateWritesAReportThatNeedsNoOtherFile) {
-  const Answer answer = place_.dermgan({"evaluate", "--control", "--bundle", shop_.run(), "--count", "12", "--run", shop_.run(), "--out", "report"});
+  const Answer answer = place_.dermgan(
+      {"evaluate", "--control", "--bundle", shop_.run(), "--count", "12", "--run", shop_.run(), "--out", "report"});
   ASSERT_EQ(answer.code, 0) << answer.err;
   EXPECT_EQ(answer.last_line(), "report/report.html");
   const std::string page = read_file(place_ / "report/report.html");
@@ -153,7 +162,8 @@ TEST_F(Workflow, EvaluateWritesAReportThatNeedsNoOtherFile) {
 }
 
 TEST_F(Workflow, TrainingStartsFromABundle) {
-  const Answer answer = place_.dermgan(small_training("D", "transfer", 0.008) + std::vector<std::string>{"--init-from", shop_.run()});
+  const Answer answer =
+      place_.dermgan(small_training("D", "transfer", 0.008) + std::vector<std::string>{"--init-from", shop_.run()});
   ASSERT_EQ(answer.code, 0) << answer.err;
   EXPECT_THAT(answer.err, HasSubstr("starts from"));
 }

@@ -33,7 +33,8 @@ class Corpus : public testing::TestWithParam<std::string> {};
 TEST_P(Corpus, IsReadOrRefusedAndNothingElse) {
   const Target& target = targets().at(GetParam());
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(fs::path(DERM_SOURCE_DIR) / "tests/fuzz/corpus" / GetParam())) files.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(fs::path(DERM_SOURCE_DIR) / "tests/fuzz/corpus" / GetParam()))
+    files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   ASSERT_FALSE(files.empty());
   int accepted = 0;

@@ -34,14 +34,16 @@ struct AllKinds {
 void image_target(std::string_view bytes) {
   const image::Limits limits{.max_file_bytes = 1 << 20, .max_pixels = 1 << 20};
   const image::Image picture = image::decode_image(bytes, "fuzz", limits);
-  if (picture.pixels.size() != static_cast<size_t>(picture.width) * picture.height * picture.channels) throw std::logic_error("pixels");
+  if (picture.pixels.size() != static_cast<size_t>(picture.width) * picture.height * picture.channels)
+    throw std::logic_error("pixels");
 }
 
 void csv_target(std::string_view bytes) {
   const CsvTable table = CsvTable::parse(bytes, "fuzz");
   // What was read can be written and read again.
   const CsvTable again = CsvTable::parse(table.to_string(), "again");
-  if (again.size() != table.size() || again.header() != table.header()) throw std::logic_error("csv does not round-trip");
+  if (again.size() != table.size() || again.header() != table.header())
+    throw std::logic_error("csv does not round-trip");
 }
 
 void toml_target(std::string_view bytes) {
@@ -69,8 +71,11 @@ void request_target(std::string_view bytes) {
 }  // namespace
 
 const std::map<std::string, Target>& targets() {
-  static const std::map<std::string, Target> all{
-      {"image", image_target}, {"csv", csv_target}, {"toml", toml_target}, {"safetensors", safetensors_target}, {"request", request_target}};
+  static const std::map<std::string, Target> all{{"image", image_target},
+                                                 {"csv", csv_target},
+                                                 {"toml", toml_target},
+                                                 {"safetensors", safetensors_target},
+                                                 {"request", request_target}};
   return all;
 }
 

@@ -6,7 +6,8 @@
 
 namespace derm::fuzz {
 
-/// A parser fed with any bytes. It may refuse them by a derm::Error; anything else thrown, a crash or a hang is a mistake.
+/// A parser fed with any bytes. It may refuse them by a derm::Error; anything else thrown, a crash or a hang is a
+/// mistake.
 using Target = std::function<void(std::string_view bytes)>;
 
 /// By name, which is also the name of the folder with its corpus.

@@ -112,12 +112,13 @@ TEST(Generate, SweepAndCountDoNotGoTogether) {
 
 TEST(RunFile, FlagsWinOverSetWinsOverTheFileWinsOverDefaults) {
   const fs::path file = file_with("recipe = \"pix2pix\"\nbatch = 3\nkimg = 3.0\nseed = 3\n[model]\nwidth = 24\n");
-  const RunFile run = read_run_file(file.string(), {"kimg=5", "seed=5", "model.lr=0.5"}, "",
-                                    [](training::TrainOptions& options) { options.seed = 7; }, models::catalogue());
-  EXPECT_EQ(run.options.recipe, "pix2pix");                          // file
-  EXPECT_EQ(run.options.batch, 3);                                   // file
-  EXPECT_EQ(run.options.kimg, 5);                                    // --set
-  EXPECT_EQ(run.options.seed, 7);                                    // flag
+  const RunFile run = read_run_file(
+      file.string(), {"kimg=5", "seed=5", "model.lr=0.5"}, "",
+      [](training::TrainOptions& options) { options.seed = 7; }, models::catalogue());
+  EXPECT_EQ(run.options.recipe, "pix2pix");                            // file
+  EXPECT_EQ(run.options.batch, 3);                                     // file
+  EXPECT_EQ(run.options.kimg, 5);                                      // --set
+  EXPECT_EQ(run.options.seed, 7);                                      // flag
   EXPECT_EQ(run.options.ema_kimg, training::TrainOptions().ema_kimg);  // default
   Options model;
   run.recipe->bind(model);
@@ -127,14 +128,18 @@ TEST(RunFile, FlagsWinOverSetWinsOverTheFileWinsOverDefaults) {
 
 TEST(RunFile, TheFlagChoosesTheRecipeBeforeItsOptionsAreRead) {
   const fs::path file = file_with("recipe = \"dermgan\"\n[model]\nmin_patch = false\n");
-  EXPECT_NO_THROW(read_run_file(file.string(), {}, "", [](auto&) {}, models::catalogue()));
-  EXPECT_THROW(read_run_file(file.string(), {}, "pix2pix", [](auto&) {}, models::catalogue()), UsageError);  // has no min_patch
+  EXPECT_NO_THROW(read_run_file(
+      file.string(), {}, "", [](auto&) {}, models::catalogue()));
+  EXPECT_THROW(read_run_file(
+                   file.string(), {}, "pix2pix", [](auto&) {}, models::catalogue()),
+               UsageError);  // has no min_patch
 }
 
 TEST(RunFile, AMistypedKeyIsNamedWithTheNearest) {
   const auto message = [](const std::string& text) -> std::string {
     try {
-      read_run_file(file_with(text).string(), {}, "", [](auto&) {}, models::catalogue());
+      read_run_file(
+          file_with(text).string(), {}, "", [](auto&) {}, models::catalogue());
     } catch (const UsageError& error) {
       return error.what();
     }
@@ -150,7 +155,9 @@ TEST(RunFile, AllShippedFilesAreRead) {
   size_t files = 0;
   for (const fs::directory_entry& entry : fs::directory_iterator(fs::path(DERM_SOURCE_DIR) / "recipes")) {
     ++files;
-    EXPECT_NO_THROW(read_run_file(entry.path().string(), {}, "", [](auto&) {}, models::catalogue())) << entry.path();
+    EXPECT_NO_THROW(read_run_file(
+        entry.path().string(), {}, "", [](auto&) {}, models::catalogue()))
+        << entry.path();
   }
   EXPECT_GE(files, 4u);
 }

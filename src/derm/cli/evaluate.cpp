@@ -22,7 +22,8 @@ struct EvaluateFlags {
 };
 
 int run_evaluate(const EvaluateFlags& flags) {
-  if (!flags.control) throw UsageError("dermgan evaluate: say what to measure; --control (asked against achieved) is what there is");
+  if (!flags.control)
+    throw UsageError("dermgan evaluate: say what to measure; --control (asked against achieved) is what there is");
   generation::EngineOptions options;
   options.bundle = flags.bundle;
   options.device = flags.device.device;
@@ -42,7 +43,8 @@ int run_evaluate(const EvaluateFlags& flags) {
     if (!value.is_number()) continue;
     std::string text = value.is_number_float() ? fmt::format("{:.3f}", value.get<double>()) : value.dump();
     const auto interval = control.find(name + "_interval");
-    if (interval != control.end() && interval->is_array() && interval->size() == 2 && (*interval)[0].is_number() && (*interval)[1].is_number()) {
+    if (interval != control.end() && interval->is_array() && interval->size() == 2 && (*interval)[0].is_number() &&
+        (*interval)[1].is_number()) {
       text += fmt::format("  ({:.3f} to {:.3f})", (*interval)[0].get<double>(), (*interval)[1].get<double>());
     }
     facts.emplace_back(name, text);

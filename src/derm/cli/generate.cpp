@@ -42,10 +42,12 @@ std::vector<std::string> words(const std::string& text) {
 void check_combination(const GenerateFlags& flags) {
   const bool many = flags.count > 0 || !flags.plan.empty() || !flags.balance.empty();
   if (flags.sweeps.size() > 2) {
-    throw UsageError("dermgan generate: {} sweeps are given, a grid has two sides; give one or two, or write a --plan", flags.sweeps.size());
+    throw UsageError("dermgan generate: {} sweeps are given, a grid has two sides; give one or two, or write a --plan",
+                     flags.sweeps.size());
   }
   if (!flags.sweeps.empty() && many) {
-    throw UsageError("dermgan generate: --sweep makes a grid and does not go with --count, --plan or --balance; leave one out");
+    throw UsageError(
+        "dermgan generate: --sweep makes a grid and does not go with --count, --plan or --balance; leave one out");
   }
   if (!flags.plan.empty() && !flags.balance.empty()) {
     throw UsageError("dermgan generate: --plan says what is made, and so does --balance; leave one out");
@@ -72,7 +74,8 @@ std::vector<data::Request> requests_of(const GenerateFlags& flags, const data::O
   }
   std::vector<data::Request> requests;
   data::Wish wish = flags.wish;
-  for (size_t i = 0; i < std::max<size_t>(flags.count, 1); ++i, ++wish.seed) requests.push_back(data::make_request(wish, offer));
+  for (size_t i = 0; i < std::max<size_t>(flags.count, 1); ++i, ++wish.seed)
+    requests.push_back(data::make_request(wish, offer));
   return requests;
 }
 
@@ -80,8 +83,10 @@ void warn_of_extrapolation(const std::vector<data::Request>& requests, const dat
   size_t outside = 0;
   for (const data::Request& request : requests) outside += request.extrapolated;
   if (outside == 0) return;
-  log_warning("{} of {} images ask for a skin colour beyond what the model has seen (ITA {:.0f} to {:.0f}); they are marked as extrapolated",
-              outside, requests.size(), offer.locus.low_ita(), offer.locus.high_ita());
+  log_warning(
+      "{} of {} images ask for a skin colour beyond what the model has seen (ITA {:.0f} to {:.0f}); they are marked as "
+      "extrapolated",
+      outside, requests.size(), offer.locus.low_ita(), offer.locus.high_ita());
 }
 
 int run_generate(GenerateFlags& flags) {
@@ -95,7 +100,8 @@ int run_generate(GenerateFlags& flags) {
   if (sweeps.empty()) {
     requests = requests_of(flags, offer);
   } else {
-    for (const auto& row : generation::plan_grid(offer, flags.wish, sweeps).rows) requests.insert(requests.end(), row.begin(), row.end());
+    for (const auto& row : generation::plan_grid(offer, flags.wish, sweeps).rows)
+      requests.insert(requests.end(), row.begin(), row.end());
   }
   for (const data::Request& request : requests) data::validate(request, offer.conditions);
   const fs::path out = flags.out;
@@ -122,7 +128,10 @@ int run_generate(GenerateFlags& flags) {
     generation::write_generated_set(engine, requests, out);
   }
   if (flags.json) {
-    nlohmann::json answer{{"out", out.string()}, {"images", requests.size()}, {"bundle", bundle.string()}, {"bundle_sha256", engine.bundle_sha256()}};
+    nlohmann::json answer{{"out", out.string()},
+                          {"images", requests.size()},
+                          {"bundle", bundle.string()},
+                          {"bundle_sha256", engine.bundle_sha256()}};
     if (!sweeps.empty()) answer["grid"] = look.string();
     if (sweeps.empty() && requests.size() == 1) answer["request"] = data::to_json(requests[0]);
     print_json(answer);
@@ -140,7 +149,8 @@ Verb add_generate(CLI::App& program) {
   CLI::App* app = program.add_subcommand("generate", "Make images to order: one, a grid, or many after a plan");
   Verb verb{app, {}, [flags] { return run_generate(*flags); }};
   verb.required.push_back(app->add_option("--bundle", flags->bundle, "A bundle, or a run (its best)"));
-  verb.required.push_back(app->add_option("--out", flags->out, "FILE.png for one image, else a folder that does not exist yet"));
+  verb.required.push_back(
+      app->add_option("--out", flags->out, "FILE.png for one image, else a folder that does not exist yet"));
   app->add_option("--condition", w.condition, "One of the bundle's conditions (dermgan info BUNDLE lists them)");
   app->add_option("--skin", w.skin, "Skin colour: '#rrggbb', ita:25, monk:6, like:photo.jpg");
   app->add_option("--size", w.size, "Long side of the lesion over the image's side");
@@ -151,15 +161,18 @@ Verb add_generate(CLI::App& program) {
   app->add_option("--mask", w.mask_file, "The lesion's outline as an image, white inside");
   add_repeatable(*app, "--region", w.regions, "A further lesion: condition=nevus,x=0.3,y=0.3,size=0.1,shape=ellipse");
   app->add_option("--seed", w.seed, "The same request and seed give the same image")->capture_default_str();
-  add_repeatable(*app, "--sweep", flags->sweeps, "KEY=VALUES, once or twice for a grid: size=0.1..0.6:6, skin=ita:-20..50:5, condition=*");
+  add_repeatable(*app, "--sweep", flags->sweeps,
+                 "KEY=VALUES, once or twice for a grid: size=0.1..0.6:6, skin=ita:-20..50:5, condition=*");
   app->add_option("--count", flags->count, "How many images")->check(CLI::Range(size_t{1}, size_t{10'000'000}));
-  app->add_option("--plan", flags->plan, "plan.csv, a request a row; with --count it is gone through as often as it takes");
+  app->add_option("--plan", flags->plan,
+                  "plan.csv, a request a row; with --count it is gone through as often as it takes");
   app->add_option("--balance", flags->balance, "With --count: drawn at random, even over condition,tone,size");
   flags->device.add(*app);
   app->add_flag("--json", flags->json, "Print what was made as JSON");
-  app->footer("Example:\n  dermgan generate --bundle B --condition melanoma --skin ita:25 --size 0.3 --out one.png\n"
-              "  dermgan generate --bundle B --sweep condition=* --sweep skin=ita:-20..50:5 --out grid\n"
-              "  dermgan generate --bundle B --count 2000 --balance condition,tone --out made");
+  app->footer(
+      "Example:\n  dermgan generate --bundle B --condition melanoma --skin ita:25 --size 0.3 --out one.png\n"
+      "  dermgan generate --bundle B --sweep condition=* --sweep skin=ita:-20..50:5 --out grid\n"
+      "  dermgan generate --bundle B --count 2000 --balance condition,tone --out made");
   return verb;
 }
 

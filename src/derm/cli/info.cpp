@@ -22,7 +22,7 @@ namespace derm::cli {
 
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // facts in the order in which they are of use
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -82,7 +82,8 @@ json run_facts(const fs::path& path) {
   json facts{{"kind", "run"}, {"path", path.string()}};
   std::vector<std::string> checkpoints;
   if (fs::is_directory(path / "checkpoints")) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(path / "checkpoints")) checkpoints.push_back(entry.path().filename());
+    for (const fs::directory_entry& entry : fs::directory_iterator(path / "checkpoints"))
+      checkpoints.push_back(entry.path().filename());
   }
   std::sort(checkpoints.begin(), checkpoints.end());
   facts["checkpoints"] = checkpoints;
@@ -91,7 +92,6 @@ json run_facts(const fs::path& path) {
     while (command.ends_with('\n')) command.pop_back();
     facts["command"] = command;
   }
-  if (fs::exists(path / "config.toml")) facts["config"] = read_file(path / "config.toml");
   const json last = last_statistics(path / "stats.jsonl");
   if (!last.is_null()) facts["last"] = last;
   try {
@@ -99,6 +99,7 @@ json run_facts(const fs::path& path) {
   } catch (const UsageError&) {
     facts["bundle"] = nullptr;  // not yet: the run has made no checkpoint
   }
+  if (fs::exists(path / "config.toml")) facts["config"] = read_file(path / "config.toml");
   return facts;
 }
 
@@ -118,18 +119,20 @@ json facts_of(const fs::path& path) {
   if (!fs::exists(path)) throw UsageError("{}: there is no such file or folder", path.string());
   if (!fs::is_directory(path)) {
     if (path.extension() == ".png") return picture_facts(path);
-    throw UsageError("{}: is neither a folder nor a PNG; give a bundle, a run, a data set or a generated image", path.string());
+    throw UsageError("{}: is neither a folder nor a PNG; give a bundle, a run, a data set or a generated image",
+                     path.string());
   }
   if (fs::exists(path / "config.json")) return bundle_facts(path);
   if (fs::exists(path / "config.toml") || fs::exists(path / "checkpoints")) return run_facts(path);
   if (fs::exists(path / "metadata.csv")) return data_set_facts(path);
-  throw DataError("{}: holds no config.json (a bundle), config.toml (a run) or metadata.csv (a data set); check the path", path.string());
+  throw DataError(
+      "{}: holds no config.json (a bundle), config.toml (a run) or metadata.csv (a data set); check the path",
+      path.string());
 }
 
 json machine_facts() {
-  json facts = system_facts();
-  facts["version"] = version();
-  facts["libtorch"] = TORCH_VERSION;
+  json facts{{"version", version()}, {"libtorch", TORCH_VERSION}};
+  facts.update(json(system_facts()));
   facts["compute"] = tensor::choose_policy({}).text();
   facts["recipes"] = models::catalogue().names();
   return facts;
@@ -140,7 +143,8 @@ void print_readable(const json& facts, const std::string& indent = "") {
   size_t width = 0;
   for (const auto& [name, value] : facts.items()) width = std::max(width, name.size());
   for (const auto& [name, value] : facts.items()) {
-    const bool words = value.is_array() && std::all_of(value.begin(), value.end(), [](const json& v) { return v.is_string(); });
+    const bool words =
+        value.is_array() && std::all_of(value.begin(), value.end(), [](const json& v) { return v.is_string(); });
     if (value.is_object() && !value.empty()) {
       std::cout << indent << name << '\n';
       print_readable(value, indent + "  ");
@@ -149,10 +153,11 @@ void print_readable(const json& facts, const std::string& indent = "") {
       std::istringstream lines(value.get<std::string>());
       for (std::string line; std::getline(lines, line);) std::cout << indent << "  " << line << '\n';
     } else {
-      const std::string shown = value.is_string() ? value.get<std::string>()
-                                : words           ? joined(value.get<std::vector<std::string>>())
-                                : value.is_null() ? "none"
-                                                  : value.dump();
+      const std::string shown = value.is_string()         ? value.get<std::string>()
+                                : words                   ? joined(value.get<std::vector<std::string>>())
+                                : value.is_null()         ? "none"
+                                : value.is_number_float() ? fmt::format("{:.6g}", value.get<double>())
+                                                          : value.dump();
       std::cout << fmt::format("{}{:<{}}  {}\n", indent, name, width, shown);
     }
   }
@@ -166,7 +171,8 @@ Verb add_info(CLI::App& program) {
     bool system = false, json = false;
   };
   auto flags = std::make_shared<InfoFlags>();
-  CLI::App* app = program.add_subcommand("info", "What a bundle, run, data set or generated image is, and where it came from");
+  CLI::App* app =
+      program.add_subcommand("info", "What a bundle, run, data set or generated image is, and where it came from");
   app->add_option("PATH", flags->path, "A bundle, a run, a data set or a generated PNG");
   app->add_flag("--system", flags->system, "Tell about this machine instead");
   app->add_flag("--json", flags->json, "Print as JSON");

@@ -20,7 +20,10 @@ int run_phantom(PhantomFlags& flags) {
   flags.options.validate();
   phantom::write_phantoms(flags.options);
   if (flags.json) {
-    print_json({{"out", flags.out}, {"images", flags.options.count}, {"size_px", flags.options.size_px}, {"seed", flags.options.seed}});
+    print_json({{"out", flags.out},
+                {"images", flags.options.count},
+                {"size_px", flags.options.size_px},
+                {"seed", flags.options.seed}});
   } else {
     std::cout << flags.out << '\n';
   }
@@ -32,7 +35,8 @@ int run_phantom(PhantomFlags& flags) {
 Verb add_phantom(CLI::App& program) {
   auto flags = std::make_shared<PhantomFlags>();
   phantom::PhantomOptions& o = flags->options;
-  CLI::App* app = program.add_subcommand("phantom", "Made skin with known truth, as a data set: test bed and demo data");
+  CLI::App* app =
+      program.add_subcommand("phantom", "Made skin with known truth, as a data set: test bed and demo data");
   Verb verb{app, {}, [flags] { return run_phantom(*flags); }};
   verb.required.push_back(app->add_option("--out", flags->out, "The data set to write; must not exist yet"));
   app->add_option("--count", o.count, "How many images")->capture_default_str();

@@ -22,14 +22,15 @@ struct PrepareFlags {
   bool json = false;
 };
 
-/// Reasons for refusal, the most frequent first. What differs from file to file (all up to the first colon, if it names the
-/// file) has been taken off.
+/// Reasons for refusal, the most frequent first. What differs from file to file (all up to the first colon, if it names
+/// the file) has been taken off.
 std::vector<std::pair<std::string, size_t>> reasons(const prepare::Summary& summary) {
   std::map<std::string, size_t> counted;
   for (const prepare::Refused& refused : summary.refused) {
     std::string reason = refused.reason;
     const size_t colon = reason.find(": ");
-    if (colon != std::string::npos && reason.substr(0, colon).ends_with(refused.file)) reason = reason.substr(colon + 2);
+    if (colon != std::string::npos && reason.substr(0, colon).ends_with(refused.file))
+      reason = reason.substr(colon + 2);
     ++counted[reason];
   }
   std::vector<std::pair<std::string, size_t>> sorted(counted.begin(), counted.end());
@@ -89,8 +90,10 @@ void print_summary(const prepare::Summary& summary, const std::string& out) {
   for (size_t i = 0; i < std::min(sorted.size(), kShownReasons); ++i) {
     std::cout << fmt::format("  {:>6} x {}\n", sorted[i].second, sorted[i].first);
   }
-  if (sorted.size() > kShownReasons) std::cout << fmt::format("  and {} further reasons\n", sorted.size() - kShownReasons);
-  std::cout << fmt::format("\n{0}/metadata.csv  the data set\n{0}/preview.png   look here: outlines found, skin colours measured\n", out);
+  if (sorted.size() > kShownReasons)
+    std::cout << fmt::format("  and {} further reasons\n", sorted.size() - kShownReasons);
+  std::cout << fmt::format(
+      "\n{0}/metadata.csv  the data set\n{0}/preview.png   look here: outlines found, skin colours measured\n", out);
   if (!summary.refused.empty()) std::cout << fmt::format("{}/refused.csv   what was left out, and why\n", out);
 }
 
@@ -116,27 +119,35 @@ int run_prepare(PrepareFlags& flags) {
 Verb add_prepare(CLI::App& program) {
   auto flags = std::make_shared<PrepareFlags>();
   prepare::PrepareOptions& o = flags->options;
-  CLI::App* app = program.add_subcommand("prepare", "Turn what you have (image folder, CSV and images) into a data set");
+  CLI::App* app =
+      program.add_subcommand("prepare", "Turn what you have (image folder, CSV and images) into a data set");
   Verb verb{app, {}, [flags] { return run_prepare(*flags); }};
-  verb.required.push_back(app->add_option("SOURCE", flags->source, "A folder, or a CSV beside its images; never changed"));
+  verb.required.push_back(
+      app->add_option("SOURCE", flags->source, "A folder, or a CSV beside its images; never changed"));
   verb.required.push_back(app->add_option("--out", flags->out, "The data set to write; must not exist yet"));
   app->add_option("--size", o.size_px, "Side of the stored images in pixels")->capture_default_str();
-  app->add_option("--layout", o.layout, "auto, folder, isic, ham10000, pad-ufes-20, fitzpatrick17k, scin, csv")->capture_default_str();
+  app->add_option("--layout", o.layout, "auto, folder, isic, ham10000, pad-ufes-20, fitzpatrick17k, scin, csv")
+      ->capture_default_str();
   app->add_option("--images", flags->images, "Folder of the images, if not found by itself");
   app->add_option("--masks", flags->masks, "Folder of the masks, if not found by itself");
   add_repeatable(*app, "--csv", o.csv, "A further table, joined by image name");
   add_repeatable(*app, "--column", flags->columns, "Our name of a column and theirs, as condition=dx");
-  app->add_option("--regions", o.regions, "Where lesion regions come from: auto (mask, else box, else found), mask, box, found")
+  app->add_option("--regions", o.regions,
+                  "Where lesion regions come from: auto (mask, else box, else found), mask, box, found")
       ->capture_default_str();
-  app->add_option("--min-quality", o.min_quality, "Found regions below it are left out of training (0 to 1)")->capture_default_str();
-  app->add_option("--crop", o.crop, "centre (square of the short side), lesion (square round the lesion), stretch")->capture_default_str();
+  app->add_option("--min-quality", o.min_quality, "Found regions below it are left out of training (0 to 1)")
+      ->capture_default_str();
+  app->add_option("--crop", o.crop, "centre (square of the short side), lesion (square round the lesion), stretch")
+      ->capture_default_str();
   app->add_option("--train", o.train, "Share of the training split")->capture_default_str();
-  app->add_option("--validation", o.validation, "Share of the validation split; the rest is test")->capture_default_str();
+  app->add_option("--validation", o.validation, "Share of the validation split; the rest is test")
+      ->capture_default_str();
   add_repeatable(*app, "--condition", o.conditions, "Keep only this condition");
   app->add_option("--threads", o.threads, "0: every processor that this process may use")->capture_default_str();
   app->add_flag("--json", flags->json, "Print the summary as JSON");
-  app->footer("Example:\n  dermgan prepare photographs --out D\n"
-              "  dermgan prepare table.csv --images pictures --column file_name=img --column condition=dx --out D");
+  app->footer(
+      "Example:\n  dermgan prepare photographs --out D\n"
+      "  dermgan prepare table.csv --images pictures --column file_name=img --column condition=dx --out D");
   return verb;
 }
 

@@ -29,8 +29,9 @@ std::string quoted(int argc, const char* const* argv) {
   std::string line;
   for (int i = 0; i < argc; ++i) {
     const std::string word = argv[i];
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                                               "-_./=:,+@%") == std::string::npos;
+    const bool plain = !word.empty() && word.find_first_not_of(
+                                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                            "-_./=:,+@%") == std::string::npos;
     if (i > 0) line += ' ';
     if (plain) {
       line += word;
@@ -51,22 +52,28 @@ std::vector<std::string> flags_of(const CLI::App& app) {
   return names;
 }
 
-/// What CLI11 could not place. It takes all of it silently (allow_extras), so that a typo is named before anything else is.
+/// What CLI11 could not place. It takes all of it silently (allow_extras), so that a typo is named before anything else
+/// is.
 void refuse_extras(const CLI::App& app, const std::string& where) {
   const std::vector<std::string> extras = app.remaining();
   if (extras.empty()) return;
-  const auto flag = std::find_if(extras.begin(), extras.end(), [](const std::string& word) { return word.starts_with("-"); });
+  const auto flag =
+      std::find_if(extras.begin(), extras.end(), [](const std::string& word) { return word.starts_with("-"); });
   if (flag == extras.end()) {
     throw UsageError("{}: \"{}\" is one argument too many; see {} --help", where, extras.front(), where);
   }
   const std::string name = flag->substr(0, flag->find('='));
-  throw UsageError("{}: \"{}\" is not a flag of this command{} (see {} --help)", where, name, did_you_mean(name, flags_of(app)), where);
+  throw UsageError("{}: \"{}\" is not a flag of this command{} (see {} --help)", where, name,
+                   did_you_mean(name, flags_of(app)), where);
 }
 
 int parse_and_run(int argc, const char* const* argv) {
-  CLI::App program("Learns from skin photographs, and makes new ones to order: this condition, this size, here, on skin of this colour.",
-                   "dermgan");
-  program.set_version_flag("--version", [] { return "dermgan " + version(); }, "Print the version");
+  CLI::App program(
+      "Learns from skin photographs, and makes new ones to order: this condition, this size, here, on skin of this "
+      "colour.",
+      "dermgan");
+  program.set_version_flag(
+      "--version", [] { return "dermgan " + version(); }, "Print the version");
   program.set_help_flag("-h,--help", "Print this help");
   program.get_formatter()->column_width(30);
   program.footer(
@@ -74,9 +81,11 @@ int parse_and_run(int argc, const char* const* argv) {
       "  dermgan prepare photographs --out D\n"
       "  dermgan train --recipe dermgan --data D --out runs --minutes 20\n"
       "  dermgan generate --bundle runs/00000-dermgan-D-256 --sweep size=0.1..0.6:6 --out grid\n"
-      "\ndermgan VERB --help tells more about a verb. Exit codes: 0 done, 2 asked wrongly, 3 bad data, 4 a verdict said no, 130 interrupted, 1 our fault");
-  std::vector<Verb> verbs{add_prepare(program), add_train(program, quoted(argc, argv)), add_generate(program), add_evaluate(program),
-                          add_phantom(program), add_info(program)};
+      "\ndermgan VERB --help tells more about a verb. Exit codes: 0 done, 2 asked wrongly, 3 bad data, 4 a verdict "
+      "said no, 130 interrupted, 1 our fault");
+  std::vector<Verb> verbs{add_prepare(program),  add_train(program, quoted(argc, argv)),
+                          add_generate(program), add_evaluate(program),
+                          add_phantom(program),  add_info(program)};
   program.require_subcommand(0, 1);
   program.allow_extras();
   std::vector<std::string> names;
@@ -141,13 +150,15 @@ int run(int argc, const char* const* argv) {
   }
 }
 
-CLI::Option* add_repeatable(CLI::App& app, const std::string& name, std::vector<std::string>& values, const std::string& help) {
+CLI::Option* add_repeatable(CLI::App& app, const std::string& name, std::vector<std::string>& values,
+                            const std::string& help) {
   return app.add_option(name, values, help + " (repeatable)")->allow_extra_args(false);
 }
 
 void DeviceFlags::add(CLI::App& app) {
   app.add_option("--device", device, "auto, cpu, cuda, cuda:1")->capture_default_str();
-  app.add_option("--precision", precision, "auto (bf16 where the processor gains from it), fp32, bf16")->capture_default_str();
+  app.add_option("--precision", precision, "auto (bf16 where the processor gains from it), fp32, bf16")
+      ->capture_default_str();
   app.add_option("--threads", threads, "0: every processor that this process may use")->capture_default_str();
 }
 
@@ -157,8 +168,8 @@ std::pair<std::string, std::string> split_assignment(const std::string& flag, co
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
-void print_json(const nlohmann::json& json) {
-  std::cout << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+void print_json(const nlohmann::ordered_json& json) {
+  std::cout << json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
 }
 
 void print_facts(const std::vector<std::pair<std::string, std::string>>& facts) {

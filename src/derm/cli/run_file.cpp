@@ -8,8 +8,8 @@ namespace derm::cli {
 
 namespace {
 
-/// The value of the top-level key "recipe" in a TOML text, "" if there is none. What is wrong with the text is left to the
-/// strict reading that follows: which keys it may have is known only once the recipe is.
+/// The value of the top-level key "recipe" in a TOML text, "" if there is none. What is wrong with the text is left to
+/// the strict reading that follows: which keys it may have is known only once the recipe is.
 std::string named_recipe(const std::string& toml_text) {
   try {
     return toml::parse(toml_text)["recipe"].value_or(std::string());

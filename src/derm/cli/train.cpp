@@ -43,10 +43,14 @@ void take_over(const TrainFlags& flags, training::TrainOptions& o) {
 
 /// A resumed run takes its settings from its own config.toml.
 std::vector<std::string> changes_on_resume(const TrainFlags& flags) {
-  for (const char* flag : {"--config", "--recipe", "--out", "--name", "--size", "--batch", "--seed", "--init-from", "--dry-run"}) {
+  for (const char* flag :
+       {"--config", "--recipe", "--out", "--name", "--size", "--batch", "--seed", "--init-from", "--dry-run"}) {
     if (flags.given(flag)) {
-      throw UsageError("dermgan train: {} does not go with --resume, a run keeps its settings; its length may be changed (--minutes, "
-                       "--kimg), and where its data stand (--data)", flag);
+      throw UsageError(
+          "dermgan train: {} does not go with --resume, a run keeps its settings; its length may be changed "
+          "(--minutes, "
+          "--kimg), and where its data stand (--data)",
+          flag);
     }
   }
   std::vector<std::string> changes = flags.sets;
@@ -59,7 +63,10 @@ std::vector<std::string> changes_on_resume(const TrainFlags& flags) {
 
 int answer(const TrainFlags& flags, const training::TrainOutcome& outcome) {
   if (flags.json) {
-    print_json({{"run", outcome.run.string()}, {"steps", outcome.steps}, {"kimg", outcome.kimg}, {"interrupted", outcome.interrupted}});
+    print_json({{"run", outcome.run.string()},
+                {"steps", outcome.steps},
+                {"kimg", outcome.kimg},
+                {"interrupted", outcome.interrupted}});
   } else {
     std::cout << outcome.run.string() << '\n';
   }
@@ -68,9 +75,11 @@ int answer(const TrainFlags& flags, const training::TrainOutcome& outcome) {
 
 int run_train(TrainFlags& flags, const std::string& command_line) {
   const recipe::Catalogue& catalogue = models::catalogue();
-  if (flags.given("--resume")) return answer(flags, training::resume(flags.resume, changes_on_resume(flags), catalogue, command_line));
-  const RunFile run = read_run_file(flags.config, flags.sets, flags.recipe,
-                                    [&](training::TrainOptions& options) { take_over(flags, options); }, catalogue);
+  if (flags.given("--resume"))
+    return answer(flags, training::resume(flags.resume, changes_on_resume(flags), catalogue, command_line));
+  const RunFile run = read_run_file(
+      flags.config, flags.sets, flags.recipe, [&](training::TrainOptions& options) { take_over(flags, options); },
+      catalogue);
   run.options.validate();
   if (flags.dry_run) {
     const std::string text = training::dry_run(run.options, *run.recipe);
@@ -106,8 +115,10 @@ Verb add_train(CLI::App& program, const std::string& command_line) {
   app->add_option("--size", o.size_px, "Side of the images in pixels; the data set's if not given");
   app->add_option("--batch", o.batch, "Images a step; the recipe's if not given");
   app->add_option("--seed", o.seed, "The same seed repeats the run")->capture_default_str();
-  app->add_option("--init-from", o.init_from, "A bundle, checkpoint or safetensors file whose fitting weights start the run");
-  app->add_flag("--with-discriminator", o.with_discriminator, "Keep the discriminator in bundles, for further training");
+  app->add_option("--init-from", o.init_from,
+                  "A bundle, checkpoint or safetensors file whose fitting weights start the run");
+  app->add_flag("--with-discriminator", o.with_discriminator,
+                "Keep the discriminator in bundles, for further training");
   app->add_option("--resume", flags->resume, "Go on with this run, to the bit as if it had not stopped");
   app->add_flag("--dry-run", flags->dry_run, "Say how long it takes, and how much memory and disk; train nothing");
   app->add_flag("--json", flags->json, "Print the outcome as JSON");

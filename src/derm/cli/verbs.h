@@ -1,5 +1,6 @@
 #pragma once
-// What a verb is to the program. Each add_*() declares its flags on `program`; what runs is called after all flags were read.
+// What a verb is to the program. Each add_*() declares its flags on `program`; what runs is called after all flags were
+// read.
 #include <functional>
 #include <string>
 #include <utility>
@@ -24,7 +25,8 @@ Verb add_phantom(CLI::App& program);
 Verb add_info(CLI::App& program);
 
 /// A flag that takes one value each time it is given, as often as it is given.
-CLI::Option* add_repeatable(CLI::App& app, const std::string& name, std::vector<std::string>& values, const std::string& help);
+CLI::Option* add_repeatable(CLI::App& app, const std::string& name, std::vector<std::string>& values,
+                            const std::string& help);
 
 /// Flags that every verb with a model shares.
 struct DeviceFlags {
@@ -37,7 +39,7 @@ struct DeviceFlags {
 std::pair<std::string, std::string> split_assignment(const std::string& flag, const std::string& text);
 
 /// Prints to stdout: a JSON document, or lines of a name and a value, the values in one column.
-void print_json(const nlohmann::json& json);
+void print_json(const nlohmann::ordered_json& json);
 void print_facts(const std::vector<std::pair<std::string, std::string>>& facts);
 
 }  // namespace derm::cli

@@ -12,8 +12,8 @@ namespace derm::models {
 namespace {
 
 struct FlatOptions {
-  double lr = 0.01;         ///< Adam step size
-  double l1_weight = 1.0;   ///< of the only loss
+  double lr = 0.01;        ///< Adam step size
+  double l1_weight = 1.0;  ///< of the only loss
   void bind(Options& o) {
     o.add("lr", lr, "Adam step size");
     o.add("l1_weight", l1_weight, "weight of mean |real - fake|");
@@ -26,7 +26,8 @@ struct FlatOptions {
 class FlatGenerator : public recipe::Generator {
  public:
   explicit FlatGenerator(int64_t map_channels)
-      : conv_(register_module("conv", nn::Conv(nn::ConvOptions{.in = map_channels, .out = 3, .kernel = 1, .padding = 0}))) {}
+      : conv_(register_module("conv",
+                              nn::Conv(nn::ConvOptions{.in = map_channels, .out = 3, .kernel = 1, .padding = 0}))) {}
 
   at::Tensor generate(const tensor::Inputs& inputs) override {
     return torch::tanh(conv_(inputs.map)).to(torch::kFloat);  // [N, C, S, S] -> [N, 3, S, S]
