@@ -325,4 +325,113 @@ std::string svg_of(const Plot& plot) {
   return svg + "</svg>\n";
 }
 
+std::string svg_of(const Bars& bars) {
+  std::vector<double> values = {0.0};
+  for (const Bars::Series& s : bars.series) {
+    if (s.value.size() != bars.groups.size() || s.low.size() != bars.groups.size() ||
+        s.high.size() != bars.groups.size()) {
+      throw UsageError("plot '{}': the series '{}' has {}, {} and {} values for {} groups; give one each", bars.title,
+                       s.name, s.value.size(), s.low.size(), s.high.size(), bars.groups.size());
+    }
+    for (const std::vector<double>* list : {&s.value, &s.low, &s.high}) {
+      for (const double v : *list) {
+        if (std::isfinite(v)) values.push_back(v);
+      }
+    }
+  }
+  const Axis y = axis_of("y", values, {}, false);
+  const auto y_ticks = ticks_of(y, 6);
+  size_t widest = 2;
+  for (const Tick& t : y_ticks) widest = std::max(widest, t.label.size());
+  const double left = 30 + static_cast<double>(widest) * kCharacter + (bars.y_label.empty() ? -14 : 4);
+  const double width = kWidth - left - kRight;
+  std::string legend;
+  double next_x = left, next_y = 14;
+  for (size_t i = 0; i < bars.series.size(); ++i) {
+    const double entry = 34 + static_cast<double>(bars.series[i].name.size()) * kCharacter;
+    if (next_x + entry > kWidth && next_x > left) {
+      next_x = left;
+      next_y += kLegendLine;
+    }
+    legend += fmt::format(
+        "<g transform=\"translate({} {})\"><path class=\"bar c{}\" d=\"M0 -6h22v12h-22z\"/><text x=\"28\" "
+        "y=\"4\">{}</text></g>\n",
+        number(next_x), number(next_y), i % kColours, escape(bars.series[i].name));
+    next_x += entry + 12;
+  }
+  const double top = next_y + 16, bottom = top + kPlotHeight;
+  const auto py = [&](double v) { return top + (1 - y.at(v)) * kPlotHeight; };
+  const double slot = width / static_cast<double>(std::max<size_t>(1, bars.groups.size()));
+  const double bar = 0.74 * slot / static_cast<double>(std::max<size_t>(1, bars.series.size()));
+  // Names of groups that are too long for their slot are broken at spaces and underscores.
+  const size_t room = std::max<size_t>(4, static_cast<size_t>(slot / kCharacter));
+  std::vector<std::vector<std::string>> names;
+  size_t lines = 1;
+  for (const std::string& group : bars.groups) {
+    std::vector<std::string> broken = {""};
+    std::string word;
+    const auto end_word = [&] {
+      if (!broken.back().empty() && broken.back().size() + word.size() > room) broken.emplace_back();
+      broken.back() += word;
+      word.clear();
+    };
+    for (const char c : group) {
+      word += c;
+      if (c == ' ' || c == '_') end_word();
+    }
+    end_word();
+    lines = std::max(lines, broken.size());
+    names.push_back(std::move(broken));
+  }
+  const double height = bottom + 14 + 14 * static_cast<double>(lines);
+
+  std::string told = bars.title.empty() ? "Bars" : bars.title;
+  told += fmt::format(". Up: {} from {:.4g} to {:.4g}.", bars.y_label, y.low, y.high);
+  for (const Bars::Series& s : bars.series) {
+    told += fmt::format(" {}:", s.name);
+    for (size_t g = 0; g < bars.groups.size(); ++g)
+      told += std::isfinite(s.value[g]) ? fmt::format(" {} {:.3g};", bars.groups[g], s.value[g])
+                                        : fmt::format(" {} none;", bars.groups[g]);
+  }
+  std::string svg = fmt::format("<svg class=\"plot\" role=\"img\" viewBox=\"0 0 {} {}\" aria-label=\"{}\">\n{}",
+                                number(kWidth), number(height), escape(told), legend);
+  for (const Tick& t : y_ticks) {
+    svg += fmt::format("<path class=\"grid\" d=\"M{} {}H{}\"/><text class=\"end\" x=\"{}\" y=\"{}\">{}</text>\n",
+                       number(left), number(py(t.value)), number(left + width), number(left - 6),
+                       number(py(t.value) + 4), t.label);
+  }
+  if (!bars.y_label.empty()) {
+    svg += fmt::format("<text class=\"middle label\" transform=\"translate(14 {}) rotate(-90)\">{}</text>\n",
+                       number(top + kPlotHeight / 2), escape(bars.y_label));
+  }
+  const double zero = py(std::clamp(0.0, y.low, y.high));
+  for (size_t g = 0; g < bars.groups.size(); ++g) {
+    const double start = left + slot * (static_cast<double>(g) + 0.13);
+    for (size_t i = 0; i < bars.series.size(); ++i) {
+      const Bars::Series& s = bars.series[i];
+      const double x = start + bar * static_cast<double>(i);
+      if (!std::isfinite(s.value[g])) {
+        svg +=
+            fmt::format("<text class=\"middle\" x=\"{}\" y=\"{}\">-</text>\n", number(x + bar / 2), number(zero - 5));
+        continue;
+      }
+      const double at = py(s.value[g]);
+      svg += fmt::format("<path class=\"bar c{}\" d=\"M{} {}h{}V{}h-{}z\"/>\n", i % kColours, number(x + 1),
+                         number(zero), number(bar - 2), number(at), number(bar - 2));
+      if (std::isfinite(s.low[g]) && std::isfinite(s.high[g])) {
+        svg += fmt::format("<path class=\"whisker\" d=\"M{0} {1}V{2}M{3} {1}h8M{3} {2}h8\"/>\n", number(x + bar / 2),
+                           number(py(s.low[g])), number(py(s.high[g])), number(x + bar / 2 - 4));
+      }
+    }
+    for (size_t line = 0; line < names[g].size(); ++line) {
+      svg += fmt::format("<text class=\"middle\" x=\"{}\" y=\"{}\">{}</text>\n",
+                         number(left + slot * (static_cast<double>(g) + 0.5)),
+                         number(bottom + 17 + 14 * static_cast<double>(line)), escape(names[g][line]));
+    }
+  }
+  svg += fmt::format("<path class=\"axis\" d=\"M{} {}V{}M{} {}H{}\"/>\n", number(left), number(top), number(bottom),
+                     number(left), number(zero), number(left + width));
+  return svg + "</svg>\n";
+}
+
 }  // namespace derm::report

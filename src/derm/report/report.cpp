@@ -7,6 +7,7 @@
 #include "derm/base/error.h"
 #include "derm/base/files.h"
 #include "derm/image/codec.h"
+#include "derm/image/resize.h"
 
 namespace derm::report {
 namespace {
@@ -32,6 +33,9 @@ a{color:var(--c0)}
 pre{background:var(--shade);padding:.8rem 1rem;overflow-x:auto;font-size:.88rem}
 figure{margin:1.2rem 0}
 figure img{display:block;max-width:100%;height:auto}
+.gallery{display:flex;flex-wrap:wrap;gap:.8rem}
+.gallery figure{margin:0;flex:0 1 auto}
+.gallery figcaption{padding:.2rem 0;font-size:.82rem;line-height:1.35}
 .scroll+figcaption{margin-top:-1.2rem}
 figcaption,caption{color:var(--soft);font-size:.92rem;text-align:left;padding:.4rem 0;max-width:46rem}
 .scroll{overflow-x:auto;margin:1.2rem 0}
@@ -58,6 +62,12 @@ svg .round{stroke-linecap:round}
 svg .square{stroke-linecap:square;stroke-width:4.5}
 svg .c0{stroke:var(--c0)}svg .c1{stroke:var(--c1)}svg .c2{stroke:var(--c2)}svg .c3{stroke:var(--c3)}
 svg .c4{stroke:var(--c4)}svg .c5{stroke:var(--c5)}svg .c6{stroke:var(--c6)}svg .c7{stroke:var(--c7)}
+svg .bar{stroke:none}
+svg .bar.c0{fill:var(--c0)}svg .bar.c1{fill:var(--c1)}svg .bar.c2{fill:var(--c2)}svg .bar.c3{fill:var(--c3)}
+svg .bar.c4{fill:var(--c4)}svg .bar.c5{fill:var(--c5)}svg .bar.c6{fill:var(--c6)}svg .bar.c7{fill:var(--c7)}
+svg .bar{fill-opacity:.72}
+svg .whisker{stroke:var(--ink);stroke-width:1.4}
+@media(max-width:40rem){body{font-size:15px}th,td{padding:.3rem .5rem}}
 @media print{h2{break-after:avoid}figure,tr{break-inside:avoid}}
 )css";
 
@@ -102,6 +112,19 @@ bool looks_like_number(const std::string& cell) {
     }
   }
   return digit;
+}
+
+constexpr int kJpegQuality = 88;
+
+/// The picture as an <img> that is `width` pixels wide on the page.
+std::string element_of(const image::Image& image, int width, const std::string& alt) {
+  const std::string png = image::encode_png(image), jpeg = image::encode_jpeg(image, kJpegQuality);
+  const bool lossy = 2 * jpeg.size() < png.size();
+  const int height = std::max(1, image.height * width / std::max(1, image.width));
+  return fmt::format(
+      "<img width=\"{}\" height=\"{}\" loading=\"lazy\" decoding=\"async\" alt=\"{}\" "
+      "src=\"data:image/{};base64,{}\">",
+      width, height, escape(alt), lossy ? "jpeg" : "png", base64(lossy ? jpeg : png));
 }
 
 }  // namespace
@@ -205,10 +228,24 @@ Page& Page::table(const std::vector<std::string>& header, const std::vector<std:
 }
 
 Page& Page::figure(const image::Image& image, const std::string& caption, const std::string& alt) {
-  body_ += fmt::format("<figure><img width=\"{}\" height=\"{}\" alt=\"{}\" src=\"data:image/png;base64,", image.width,
-                       image.height, escape(alt));
-  body_ += base64(image::encode_png(image));
-  body_ += "\">";
+  body_ += fmt::format("<figure>{}", element_of(image, image.width, alt));
+  if (!caption.empty()) body_ += fmt::format("<figcaption>{}</figcaption>", escape(caption));
+  body_ += "</figure>\n";
+  return *this;
+}
+
+Page& Page::gallery(const std::vector<Thumbnail>& pictures, int width_px, const std::string& caption) {
+  if (width_px < 1) throw UsageError("gallery: pictures {} px wide were asked for, at least 1 is needed", width_px);
+  body_ += "<figure><div class=\"gallery\">\n";
+  for (const Thumbnail& one : pictures) {
+    const int shown = std::min(width_px, one.image.width), kept = std::min(2 * width_px, one.image.width);
+    const int height = std::max(1, one.image.height * kept / std::max(1, one.image.width));
+    body_ += fmt::format(
+        "<figure style=\"max-width:{}px\">{}<figcaption>{}</figcaption></figure>\n", shown,
+        element_of(kept < one.image.width ? image::resize(one.image, kept, height) : one.image, shown, one.alt),
+        escape(one.caption));
+  }
+  body_ += "</div>\n";
   if (!caption.empty()) body_ += fmt::format("<figcaption>{}</figcaption>", escape(caption));
   body_ += "</figure>\n";
   return *this;
@@ -219,6 +256,15 @@ Page& Page::plot(const Plot& plot) {
   if (!plot.title.empty()) body_ += fmt::format("<h3>{}</h3>\n", escape(plot.title));
   body_ += fmt::format("<div class=\"scroll\" tabindex=\"0\">{}</div>\n", svg_of(plot));
   if (!plot.caption.empty()) body_ += fmt::format("<figcaption>{}</figcaption>\n", escape(plot.caption));
+  body_ += "</figure>\n";
+  return *this;
+}
+
+Page& Page::plot(const Bars& bars) {
+  body_ += "<figure>\n";
+  if (!bars.title.empty()) body_ += fmt::format("<h3>{}</h3>\n", escape(bars.title));
+  body_ += fmt::format("<div class=\"scroll\" tabindex=\"0\">{}</div>\n", svg_of(bars));
+  if (!bars.caption.empty()) body_ += fmt::format("<figcaption>{}</figcaption>\n", escape(bars.caption));
   body_ += "</figure>\n";
   return *this;
 }

@@ -30,6 +30,25 @@ struct Plot {
   std::string caption;
 };
 
+/// Bars side by side in groups, each with its interval: a figure per condition or tone, say.
+struct Bars {
+  struct Series {
+    std::string name;
+    std::vector<double> value, low, high;  ///< one a group; not finite: no bar ("-"), or no whisker
+  };
+  std::string title;  ///< also the text for readers who cannot see it
+  std::string y_label;
+  std::vector<std::string> groups;  ///< below the axis, in this order
+  std::vector<Series> series;
+  std::string caption;
+};
+
+/// One picture of a gallery, shown small; a long caption wraps below it.
+struct Thumbnail {
+  image::Image image;
+  std::string caption, alt;
+};
+
 /// Round positions for an axis, 1, 2 or 5 times a power of ten apart, inside [low, high]; about `wanted` of them.
 std::vector<double> ticks(double low, double high, int wanted = 6);
 /// The number as short as the spacing of its ticks allows: 0.25, 1200, 1e-05.
@@ -38,6 +57,8 @@ std::string tick_label(double value, double step);
 std::string escape(const std::string& text);
 /// The plot as an <svg> element. @throws UsageError if a series has x and y of another length.
 std::string svg_of(const Plot& plot);
+/// @throws UsageError if a series has another number of values than there are groups.
+std::string svg_of(const Bars& bars);
 
 class Page {
  public:
@@ -52,9 +73,15 @@ class Page {
   /// length.
   Page& table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows,
               const std::string& caption = "");
-  /// The picture goes into the file itself (PNG). `alt` says what it shows to readers who cannot see it.
+  /// The picture goes into the file itself, as PNG, or as JPEG (quality 88) where that takes less than half as much: a
+  /// page is to be looked at, exact pixels stand in the files beside it. `alt` says what it shows to readers who cannot
+  /// see it.
   Page& figure(const image::Image& image, const std::string& caption, const std::string& alt);
+  /// Pictures side by side, as many in a row as the screen takes, each at most `width_px` wide: larger ones are reduced
+  /// to twice that (for screens of fine pitch) before they go into the file.
+  Page& gallery(const std::vector<Thumbnail>& pictures, int width_px, const std::string& caption = "");
   Page& plot(const Plot& plot);
+  Page& plot(const Bars& bars);
 
   std::string html() const;
   void write(const std::filesystem::path& path) const;  ///< appears whole or not at all

@@ -9,6 +9,7 @@
 
 #include "derm/base/error.h"
 #include "derm/base/files.h"
+#include "derm/base/random.h"
 
 namespace derm::report {
 namespace {
@@ -48,9 +49,54 @@ TEST(Page, EscapesEveryTextItIsGiven) {
   Page page(evil, evil);
   page.heading(evil).heading(evil).subheading(evil).paragraph(evil).note(evil).code(evil).list({evil});
   page.table({evil, evil}, {{evil, evil}}, evil).figure(image::Image(2, 2, 3), evil, evil).plot(plot);
+  Bars bars;
+  bars.title = bars.y_label = bars.caption = evil;
+  bars.groups = {evil};
+  bars.series = {{evil, {1}, {0.5}, {2}}};
+  page.plot(bars).gallery({{image::Image(2, 2, 3), evil, evil}}, 10, evil);
   const std::string html = page.html();
   EXPECT_THAT(html, Not(HasSubstr("<script")));
   EXPECT_THAT(html, Not(HasSubstr("alert(\"")));
+}
+
+TEST(Page, TakesJpegWhereThatIsMuchSmallerAndPngElsewhere) {
+  image::Image smooth(128, 128, 3), noise(128, 128, 3);
+  Rng rng(1);
+  for (int y = 0; y < 128; ++y) {
+    for (int x = 0; x < 128; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        smooth.at(x, y)[c] = static_cast<uint8_t>(100 + x + (x * y * (c + 3)) % 3);
+        noise.at(x, y)[c] = static_cast<uint8_t>(rng.integer(0, 255));
+      }
+    }
+  }
+  const std::string photo = Page("p").figure(smooth, "", "a").html(),
+                    flat = Page("p").figure(image::Image(64, 64, 3, 9), "", "a").html();
+  EXPECT_THAT(photo, HasSubstr("data:image/jpeg;base64,/9j/"));
+  EXPECT_THAT(flat, HasSubstr("data:image/png;base64,iVBORw0KGgo"));
+  EXPECT_THAT(photo, HasSubstr("loading=\"lazy\""));
+  // A gallery keeps twice the width that it shows: 80 of 128 px.
+  const std::string small = Page("p").gallery({{noise, "one", "noise"}}, 40).html();
+  EXPECT_THAT(small, HasSubstr("<img width=\"40\" height=\"40\""));
+  EXPECT_LT(small.size(), 0.55 * static_cast<double>(Page("p").figure(noise, "one", "noise").html().size()));
+  EXPECT_THROW(Page("p").gallery({}, 0), UsageError);
+}
+
+TEST(Bars, DrawsABarAWhiskerAndADashForWhatIsMissing) {
+  const double nan = std::nan("");
+  Bars bars;
+  bars.title = "KID per tone";
+  bars.groups = {"very_light", "tan", "dark"};
+  bars.series = {{"synthetic", {0.01, 0.02, nan}, {0.005, nan, nan}, {0.015, nan, nan}},
+                 {"floor", {-0.001, 0, 0}, {nan, nan, nan}, {nan, nan, nan}}};
+  const std::string svg = svg_of(bars);
+  EXPECT_EQ(count(svg, "class=\"whisker\""), 1);
+  EXPECT_EQ(count(svg, ">-</text>"), 1);
+  EXPECT_EQ(count(svg, "<path class=\"bar"), 2 + 5);  // two in the legend
+  EXPECT_THAT(svg, HasSubstr("very_light 0.01;"));
+  EXPECT_THAT(svg, HasSubstr("dark none;"));
+  bars.series[0].low.pop_back();
+  EXPECT_THROW(svg_of(bars), UsageError);
 }
 
 TEST(Page, NeedsNothingFromOutside) {
