@@ -14,6 +14,9 @@ UNetImpl::UNetImpl(const UNetOptions& options) : options_(options) {
     throw UsageError("levels = {} halves {} px images too often, expected 2 to {}", levels, size,
                      static_cast<int>(std::log2(size)));
   if (options.width < 1) throw UsageError("width = {}, expected at least 1", options.width);
+  if (options.noise_planes < 0 || options.noise_planes >= options.in_channels)
+    throw UsageError("noise_planes = {}, expected fewer than the {} channels of the input", options.noise_planes,
+                     options.in_channels);
   if (options.upsample != "transposed" && options.upsample != "resize")
     throw UsageError("upsample = \"{}\", expected transposed or resize", options.upsample);
 
@@ -39,6 +42,11 @@ UNetImpl::UNetImpl(const UNetOptions& options) : options_(options) {
       up_resize_.push_back(register_module(name, ResizeConv(in, out, !normed)));
     }
     up_norm_.push_back(register_module(name + "_norm", Norm(normed ? options.norm : "none", out)));
+    if (options.noise_planes > 0 && i != 0) {
+      up_noise_.push_back(register_module(
+          name + "_noise",
+          Conv(ConvOptions{.in = options.noise_planes, .out = out, .kernel = 1, .padding = 0, .bias = false})));
+    }
   }
 }
 
@@ -60,6 +68,12 @@ at::Tensor UNetImpl::forward(const at::Tensor& map) {
     x = at::relu(x);
     x = options_.upsample == "transposed" ? up_transposed_[k](x) : up_resize_[k](x);
     x = up_norm_[k](x);
+    if (!up_noise_.empty() && level != 0) {
+      // The mean of white noise over squares of side n, times n, is white noise on the small map.
+      const int64_t side = int64_t{1} << level;
+      const at::Tensor noise = map.narrow(1, map.size(1) - options_.noise_planes, options_.noise_planes);
+      x = x + up_noise_[k](at::avg_pool2d(noise, {side, side}) * static_cast<double>(side));
+    }
     if (is_training() && k >= 1 && k <= options_.dropout_levels && level != 0) x = at::dropout(x, 0.5, true);
   }
   return at::tanh(x.to(at::kFloat));  // [N, out, S, S]; in fp32, since bf16 near +-1 is as coarse as 8 bits

@@ -15,6 +15,7 @@ struct UNetOptions {
   std::string upsample = "transposed";  ///< transposed, resize
   std::string norm = "batch";
   int64_t dropout_levels = 3;  ///< inner up levels with dropout 0.5 in training
+  int64_t noise_planes = 0;    ///< the last channels of the input that are white noise to be added at every up level
 };
 
 class UNetImpl : public torch::nn::Module {
@@ -30,6 +31,7 @@ class UNetImpl : public torch::nn::Module {
   std::vector<Norm> down_norm_, up_norm_;
   std::vector<UpConv> up_transposed_;
   std::vector<ResizeConv> up_resize_;
+  std::vector<Conv> up_noise_;  // a weight per channel and noise plane; empty without noise planes
 };
 TORCH_MODULE(UNet);
 

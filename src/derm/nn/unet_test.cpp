@@ -31,6 +31,31 @@ TEST(UNet, RefusesSizesItCannotHalve) {
   EXPECT_THROW(UNet(UNetOptions{.size_px = 64, .levels = 7}), UsageError);
 }
 
+TEST(UNet, AddsTheNoiseAtEveryLevelOfTheDecoder) {
+  torch::NoGradGuard guard;
+  UNet net(UNetOptions{.in_channels = 3,
+                       .size_px = 64,
+                       .width = 4,
+                       .levels = 4,
+                       .upsample = "resize",
+                       .norm = "none",
+                       .dropout_levels = 0,
+                       .noise_planes = 1});
+  for (auto& p : net->parameters()) p.normal_(0, 0.3);
+  // What the encoder sees of the noise is taken away; what is left comes in beside it.
+  net->named_parameters()["down0.weight"].narrow(1, 2, 1).zero_();
+  const auto map = torch::rand({1, 2, 64, 64});
+  const auto image = [&](const at::Tensor& noise) { return net(at::cat({map, noise}, 1)); };
+  const auto plain = image(torch::zeros({1, 1, 64, 64}));
+  for (const char* level : {"up1_noise.weight", "up2_noise.weight", "up3_noise.weight"}) {
+    for (auto& p : net->named_parameters())
+      if (p.key().find("_noise") != std::string::npos) p.value().fill_(p.key() == level ? 0.5 : 0.0);
+    EXPECT_GT((image(torch::randn({1, 1, 64, 64})) - plain).abs().max().item<double>(), 1e-5) << level;
+  }
+  EXPECT_FALSE(net->named_parameters().contains("up0_noise.weight"));  // the picture itself gets none
+  EXPECT_THROW(UNet(UNetOptions{.in_channels = 3, .noise_planes = 3}), UsageError);
+}
+
 TEST(PatchDiscriminator, SeesTheStatedPatch) {
   EXPECT_EQ(PatchDiscriminatorImpl::patch_px(3), 70);
   EXPECT_EQ(PatchDiscriminatorImpl::patch_px(2), 34);

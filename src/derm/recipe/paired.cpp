@@ -7,8 +7,9 @@
 
 namespace derm::recipe {
 
-UNetGenerator::UNetGenerator(nn::UNetOptions options, int64_t noise_planes) : noise_planes_(noise_planes) {
+UNetGenerator::UNetGenerator(nn::UNetOptions options, int64_t noise_planes, bool inject) : noise_planes_(noise_planes) {
   options.in_channels += noise_planes;
+  if (inject) options.noise_planes = noise_planes;
   unet_ = register_module("unet", nn::UNet(options));
 }
 

@@ -9,7 +9,8 @@ namespace derm::recipe {
 /// A U-Net over the semantic map, with white-noise planes beside it where `noise_planes` > 0.
 class UNetGenerator : public Generator {
  public:
-  UNetGenerator(nn::UNetOptions options, int64_t noise_planes);
+  /// @param inject  the noise is added at every level of the decoder as well
+  UNetGenerator(nn::UNetOptions options, int64_t noise_planes, bool inject = false);
   at::Tensor generate(const tensor::Inputs& inputs) override;
 
  private:

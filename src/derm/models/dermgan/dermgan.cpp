@@ -14,6 +14,7 @@ void DermganOptions::bind(Options& o) {
   o.add("width", width, "channels of the U-Net's outermost level");
   o.add("levels", levels, "halvings of the U-Net; 0: as many as fit, at most 8");
   o.add("noise_planes", noise_planes, "white-noise planes beside the map; 0: one image per map, as in the paper");
+  o.add("noise_injection", noise_injection, "the noise is added at every level of the decoder as well");
   o.add("discriminator_width", discriminator_width, "channels of the discriminator's first layer");
   o.add("discriminator_layers", discriminator_layers, "stride-2 layers: 3 sees 70x70 patches, 2 34x34, 1 16x16");
   o.add("upsample", upsample, "resize (no checkerboard) or transposed");
@@ -29,6 +30,8 @@ void DermganOptions::bind(Options& o) {
   o.add("feature_matching_weight", feature_matching_weight, "its weight");
   o.add("min_patch", min_patch, "the least realistic patch drives the generator, on or off");
   o.add("min_patch_weight", min_patch_weight, "its weight");
+  o.add("reconstruction_px", reconstruction_px,
+        "reconstruction and condition compare means over squares of this side; 1: pixels, as in the paper");
   o.add("lr", lr, "Adam step size");
   o.add("beta1", beta1, "Adam's first decay");
   o.add("beta2", beta2, "Adam's second decay");
@@ -55,9 +58,14 @@ std::vector<recipe::LossTerm> generator_losses(recipe::StepContext& context, con
           {"feature_matching", losses::feature_matching(target, judged.features), o.feature_matching_weight});
     }
   }
-  if (o.reconstruction) terms.push_back({"reconstruction", losses::l1(real, fake), o.reconstruction_weight});
+  const auto pooled = [&](const at::Tensor& x) {
+    return o.reconstruction_px == 1 ? x : at::avg_pool2d(x, {o.reconstruction_px, o.reconstruction_px});
+  };
+  if (o.reconstruction)
+    terms.push_back({"reconstruction", losses::l1(pooled(real), pooled(fake)), o.reconstruction_weight});
   if (o.condition)
-    terms.push_back({"condition", losses::condition_l1(real, fake, context.batch.region), o.condition_weight});
+    terms.push_back({"condition", losses::condition_l1(pooled(real), pooled(fake), pooled(context.batch.region)),
+                     o.condition_weight});
   return terms;
 }
 
@@ -70,6 +78,11 @@ class Dermgan : public recipe::Recipe {
     data::encoding_from_name(options_.encoding);
     if (options_.noise_planes < 0 || options_.noise_planes > 16)
       throw UsageError("noise_planes = {}, expected 0 to 16", options_.noise_planes);
+    if (options_.noise_injection && options_.noise_planes == 0)
+      throw UsageError("noise_injection = true, but noise_planes = 0; set noise_planes to 1 or more");
+    if (options_.reconstruction_px < 1 || spec.size_px % options_.reconstruction_px != 0)
+      throw UsageError("reconstruction_px = {}, expected a divisor of the image's side, {}", options_.reconstruction_px,
+                       spec.size_px);
     if (!(options_.lr > 0)) throw UsageError("lr = {}, expected more than 0", options_.lr);
     const std::pair<const char*, double> weights[] = {{"adversarial_weight", options_.adversarial_weight},
                                                       {"reconstruction_weight", options_.reconstruction_weight},
@@ -96,7 +109,7 @@ class Dermgan : public recipe::Recipe {
                         .levels = recipe::resolve_levels(options_.levels, spec.size_px),
                         .upsample = options_.upsample,
                         .norm = options_.norm},
-        options_.noise_planes);
+        options_.noise_planes, options_.noise_injection);
     auto discriminator =
         std::make_shared<nn::PatchDiscriminatorImpl>(nn::PatchOptions{.in_channels = spec.map_channels + 3,
                                                                       .width = options_.discriminator_width,

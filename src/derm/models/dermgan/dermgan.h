@@ -4,9 +4,10 @@
 namespace derm::models {
 
 struct DermganOptions {
-  int64_t width = 32;        ///< channels of the U-Net's outermost level
-  int64_t levels = 0;        ///< halvings; 0: as many as fit, at most 8
-  int64_t noise_planes = 1;  ///< white-noise planes beside the map; 0: one image per map, as in the paper
+  int64_t width = 32;            ///< channels of the U-Net's outermost level
+  int64_t levels = 0;            ///< halvings; 0: as many as fit, at most 8
+  int64_t noise_planes = 1;      ///< white-noise planes beside the map; 0: one image per map, as in the paper
+  bool noise_injection = false;  ///< the noise planes are added at every level of the decoder as well
   int64_t discriminator_width = 32;
   int64_t discriminator_layers = 2;  ///< 2: 34x34 patches, smaller than Pix2Pix's 70x70
   std::string upsample = "resize";
@@ -16,6 +17,7 @@ struct DermganOptions {
   bool adversarial = true, reconstruction = true, condition = true, feature_matching = true, min_patch = true;
   double adversarial_weight = 1, reconstruction_weight = 100, condition_weight = 20, feature_matching_weight = 10,
          min_patch_weight = 1;
+  int64_t reconstruction_px = 1;  ///< reconstruction and condition compare means over squares of this side
   double lr = 2e-4, beta1 = 0.5, beta2 = 0.999;
   void bind(Options& o);
 };
