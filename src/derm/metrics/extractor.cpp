@@ -34,6 +34,7 @@ class RandomExtractor : public Extractor {
 
   std::string name() const override { return "random-conv-512"; }
   int64_t dimension() const override { return dimension_; }
+  std::string resize_kernel() const override { return "averages of areas to 64 px"; }
 
   at::Tensor features(const at::Tensor& images) override {
     const torch::NoGradGuard no_grad;
