@@ -56,7 +56,7 @@ TEST_P(Corpus, IsReadOrRefusedAndNothingElse) {
   EXPECT_GE(accepted, 1) << "no file of the corpus is sound";
 }
 
-INSTANTIATE_TEST_SUITE_P(Fuzz, Corpus, testing::Values("image", "csv", "toml", "safetensors", "request"),
+INSTANTIATE_TEST_SUITE_P(Fuzz, Corpus, testing::Values("image", "csv", "toml", "safetensors", "pth", "request"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

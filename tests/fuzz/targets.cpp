@@ -8,6 +8,7 @@
 #include "derm/data/request.h"
 #include "derm/data/semantic_map.h"
 #include "derm/image/codec.h"
+#include "derm/tensor/pth.h"
 #include "derm/tensor/safetensors.h"
 
 namespace derm::fuzz {
@@ -59,6 +60,8 @@ void toml_target(std::string_view bytes) {
 
 void safetensors_target(std::string_view bytes) { tensor::parse_safetensors(bytes, "fuzz"); }
 
+void pth_target(std::string_view bytes) { tensor::parse_pth(bytes, "fuzz"); }
+
 void request_target(std::string_view bytes) {
   const nlohmann::json json = nlohmann::json::parse(bytes, nullptr, false);
   if (json.is_discarded()) return;
@@ -71,11 +74,9 @@ void request_target(std::string_view bytes) {
 }  // namespace
 
 const std::map<std::string, Target>& targets() {
-  static const std::map<std::string, Target> all{{"image", image_target},
-                                                 {"csv", csv_target},
-                                                 {"toml", toml_target},
-                                                 {"safetensors", safetensors_target},
-                                                 {"request", request_target}};
+  static const std::map<std::string, Target> all{{"image", image_target}, {"csv", csv_target},
+                                                 {"toml", toml_target},   {"safetensors", safetensors_target},
+                                                 {"pth", pth_target},     {"request", request_target}};
   return all;
 }
 
