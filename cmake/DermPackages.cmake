@@ -8,6 +8,25 @@ find_package(CLI11 REQUIRED)
 find_package(PNG REQUIRED)
 find_package(JPEG REQUIRED)
 
+# The servers (dermgan serve, dermgan study) need Boost's headers; training and generation do without.
+find_package(Boost 1.74 QUIET)
+option(DERM_SERVING "Build the servers: web studio, REST API" ${Boost_FOUND})
+if(DERM_SERVING AND NOT Boost_FOUND)
+  message(FATAL_ERROR "DERM_SERVING needs Boost's headers (Debian: libboost-dev); install them or give -DDERM_SERVING=OFF")
+endif()
+
+# Reader studies need SQLite besides.
+find_package(SQLite3 3.35 QUIET)
+if(DERM_SERVING AND SQLite3_FOUND)
+  set(derm_study_default ON)
+else()
+  set(derm_study_default OFF)
+endif()
+option(DERM_STUDY "Build reader studies (dermgan study)" ${derm_study_default})
+if(DERM_STUDY AND NOT (DERM_SERVING AND SQLite3_FOUND))
+  message(FATAL_ERROR "DERM_STUDY needs DERM_SERVING and SQLite (Debian: libsqlite3-dev); install it or give -DDERM_STUDY=OFF")
+endif()
+
 # libtorch: Debian's own, or the one that DERM_TORCH names (an unpacked libtorch, or a Python package's torch folder).
 set(DERM_TORCH "" CACHE PATH "Another libtorch than the system's")
 if(DERM_TORCH)
