@@ -16,6 +16,7 @@
 
 #include "derm/base/error.h"
 #include "derm/base/files.h"
+#include "derm/image/jpeg.h"
 
 // libpng and libjpeg leave an error by longjmp. Two rules keep that safe: whatever owns memory lives outside the
 // function that calls setjmp, and a body run under setjmp has only plain variables.
@@ -574,7 +575,8 @@ class JpegWriter {
   JpegWriter(const JpegWriter&) = delete;
   JpegWriter& operator=(const JpegWriter&) = delete;
 
-  std::string write(const Image& image, int quality) {
+  /// @param alike  code tables of the standard instead of the picture's own, and full chroma at any quality
+  std::string write(const Image& image, int quality, bool alike = false) {
     const bool done = jpeg_try(errors_, [&] {
       jpeg_create_compress(&info_);
       info_.dest = &output_.manager;
@@ -584,9 +586,9 @@ class JpegWriter {
       info_.in_color_space = image.channels == 3 ? JCS_RGB : JCS_GRAYSCALE;
       jpeg_set_defaults(&info_);
       jpeg_set_quality(&info_, quality, TRUE);
-      info_.optimize_coding = TRUE;
+      info_.optimize_coding = alike ? FALSE : TRUE;
       // Whoever asks for high quality wants the colour too: full chroma instead of a quarter.
-      if (quality >= 90) info_.comp_info[0].h_samp_factor = info_.comp_info[0].v_samp_factor = 1;
+      if (alike || quality >= 90) info_.comp_info[0].h_samp_factor = info_.comp_info[0].v_samp_factor = 1;
       jpeg_start_compress(&info_, TRUE);
       while (info_.next_scanline < info_.image_height) {
         JSAMPROW row = const_cast<uint8_t*>(image.at(0, static_cast<int>(info_.next_scanline)));
@@ -681,6 +683,14 @@ std::string encode_jpeg(const Image& image, int quality) {
   require_image(image, "encode_jpeg");
   if (quality < 1 || quality > 100) throw UsageError("encode_jpeg: the quality is {}; it goes from 1 to 100", quality);
   return JpegWriter().write(image, quality);
+}
+
+std::string encode_jpeg_alike(const Image& image, int quality) {
+  require_image(image, "encode_jpeg_alike");
+  if (quality < 1 || quality > 100) {
+    throw UsageError("encode_jpeg_alike: the quality is {}; it goes from 1 to 100", quality);
+  }
+  return JpegWriter().write(image, quality, true);
 }
 
 }  // namespace derm::image
