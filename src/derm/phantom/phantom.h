@@ -1,6 +1,7 @@
 #pragma once
-// Made skin with known truth. This is its beginning: colour from a layered reflectance model, a lesion of known outline
-// and condition, and what usually lies on skin.
+// Made skin with known truth: colour from a layered reflectance model, a grown
+// lesion of known outline and condition, and what usually lies on skin.
+// docs/phantom.md says what is modelled and what is not.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -8,6 +9,8 @@
 
 #include "derm/image/colour.h"
 #include "derm/image/image.h"
+#include "derm/phantom/optics.h"
+#include "derm/phantom/parameters.h"
 
 namespace derm::phantom {
 
@@ -16,18 +19,33 @@ struct PhantomOptions {
   int64_t count = 64;
   int64_t size_px = 256;
   uint64_t seed = 0;
-  double hair = 0.3, ruler = 0.1, ink = 0.1, dark_corners = 0.1;  ///< probabilities
-  std::vector<std::string> conditions;                            ///< empty: all of condition_names()
-  void validate() const;
+  double hair = 0.3, ruler = 0.1, ink = 0.1,
+         dark_corners = 0.1; ///< probabilities
+  double bubbles = 0.3;      ///< probability, of dermoscopic pictures
+  std::string look =
+      "clinical"; ///< clinical, dermoscopic or mixed (half and half)
+  std::string light =
+      "daylight"; ///< daylight (D65, observer) or mixed (and a camera)
+  std::vector<std::string> conditions; ///< empty: all of condition_names()
+  std::vector<std::string> set,
+      sweep;             ///< as parse_set() and parse_sweep() read them
+  void validate() const; ///< throws UsageError naming what is wrong
 };
 
 /// What is true of one phantom image.
 struct Truth {
   std::string condition;
-  image::Lab skin;  ///< colour of the bare skin before relief, light and noise, whose mean effect is zero
-  image::Mask lesion;
+  /// Colour of the bare skin as photographed, before relief, light and noise,
+  /// whose middle effect is zero.
+  image::Lab skin;
+  image::Lab skin_d65; ///< the same skin in D65 for the standard observer;
+                       ///< equal to `skin` in that light
+  image::Mask
+      lesion; ///< extent of what has grown: where the border is half way
+  Parameters parameters;
   double melanosome_fraction = 0, blood_fraction = 0;
-  bool hair = false, ruler = false, ink = false, dark_corners = false;
+  bool hair = false, ruler = false, ink = false, dark_corners = false,
+       bubbles = false;
 };
 
 struct Phantom {
@@ -35,16 +53,20 @@ struct Phantom {
   Truth truth;
 };
 
-const std::vector<std::string>& condition_names();
+const std::vector<std::string> &condition_names();
 
-/// The colour of skin with these fractions under D65 (diffuse reflectance of epidermis over dermis).
+/// The colour of skin in D65 (diffuse reflectance).
+image::Lab skin_colour(const SkinLayers &skin);
 image::Lab skin_colour(double melanosome_fraction, double blood_fraction);
 
-/// Image `index` of the set that `options` describes; the same bytes on every run and thread count.
-Phantom make_phantom(const PhantomOptions& options, int64_t index);
+/// Image `index` of the set that `options` describes; the same bytes on every
+/// run and thread count.
+Phantom make_phantom(const PhantomOptions &options, int64_t index);
 
-/// Writes images, masks and metadata.csv as a data set, balanced over tone, condition and size. Memory does not grow
-/// with count. Split 70/15/15, every image its own subject.
-void write_phantoms(const PhantomOptions& options);
+/// Writes images, masks and metadata.csv as a data set, balanced over tone,
+/// condition and size. Images are made and written one by one: memory does not
+/// grow with their number. Split 70/15/15 by subject; pictures of one sweep are
+/// of one subject, else every image is its own.
+void write_phantoms(const PhantomOptions &options);
 
-}  // namespace derm::phantom
+} // namespace derm::phantom
