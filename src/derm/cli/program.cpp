@@ -83,9 +83,13 @@ int parse_and_run(int argc, const char* const* argv) {
       "  dermgan generate --bundle runs/00000-dermgan-D-256 --sweep size=0.1..0.6:6 --out grid\n"
       "\ndermgan VERB --help tells more about a verb. Exit codes: 0 done, 2 asked wrongly, 3 bad data, 4 a verdict "
       "said no, 130 interrupted, 1 our fault");
-  std::vector<Verb> verbs{add_prepare(program),  add_train(program, quoted(argc, argv)),
-                          add_generate(program), add_evaluate(program),
-                          add_phantom(program),  add_info(program)};
+  std::vector<Verb> verbs{add_prepare(program),
+                          add_train(program, quoted(argc, argv)),
+                          add_generate(program),
+                          add_evaluate(program, quoted(argc, argv)),
+                          add_audit(program, quoted(argc, argv)),
+                          add_phantom(program),
+                          add_info(program)};
   program.require_subcommand(0, 1);
   program.allow_extras();
   std::vector<std::string> names;

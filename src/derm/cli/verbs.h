@@ -20,7 +20,8 @@ struct Verb {
 Verb add_prepare(CLI::App& program);
 Verb add_train(CLI::App& program, const std::string& command_line);
 Verb add_generate(CLI::App& program);
-Verb add_evaluate(CLI::App& program);
+Verb add_evaluate(CLI::App& program, const std::string& command_line);
+Verb add_audit(CLI::App& program, const std::string& command_line);
 Verb add_phantom(CLI::App& program);
 Verb add_info(CLI::App& program);
 

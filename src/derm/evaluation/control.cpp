@@ -23,53 +23,12 @@ namespace derm::evaluation {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr size_t kChunk = 256;    // images in memory at a time
-constexpr int kResamples = 1000;  // of the bootstrap
-
-double quantile(std::vector<double> values, double q) {
-  std::erase_if(values, [](double v) { return std::isnan(v); });
-  if (values.empty()) return kNaN;
-  std::sort(values.begin(), values.end());
-  const double at = q * static_cast<double>(values.size() - 1);
-  const size_t i = static_cast<size_t>(at);
-  const double next = values[std::min(i + 1, values.size() - 1)];
-  return values[i] + (at - static_cast<double>(i)) * (next - values[i]);
-}
-
-double median(const std::vector<double>& values) { return quantile(values, 0.5); }
-
-/// Ranks from 1, ties share their mean.
-std::vector<double> ranks(const std::vector<double>& values) {
-  std::vector<size_t> order(values.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
-  std::vector<double> result(values.size());
-  for (size_t i = 0; i < order.size();) {
-    size_t j = i;
-    while (j < order.size() && values[order[j]] == values[order[i]]) ++j;
-    for (size_t k = i; k < j; ++k) result[order[k]] = (static_cast<double>(i + j) + 1) / 2;
-    i = j;
-  }
-  return result;
-}
+constexpr size_t kChunk = 256;  // images in memory at a time
 
 std::vector<double> column(const std::vector<ControlSample>& samples, double ControlSample::*field) {
   std::vector<double> values;
   for (const ControlSample& s : samples) values.push_back(s.*field);
   return values;
-}
-
-Interval bootstrap(size_t count, uint64_t seed, const char* figure,
-                   const std::function<double(const std::vector<size_t>&)>& of) {
-  if (count < 3) return {kNaN, kNaN};
-  Rng rng(mix_seed(seed, hash_text(figure)));
-  std::vector<double> values;
-  std::vector<size_t> rows(count);
-  for (int i = 0; i < kResamples; ++i) {
-    for (size_t& row : rows) row = static_cast<size_t>(rng.integer(0, static_cast<int64_t>(count) - 1));
-    values.push_back(of(rows));
-  }
-  return {quantile(values, 0.025), quantile(values, 0.975)};
 }
 
 std::vector<double> taken(const std::vector<double>& values, const std::vector<size_t>& rows) {
@@ -132,6 +91,13 @@ std::vector<ControlGroup> groups(const std::vector<ControlSample>& samples, cons
     for (const ControlSample& s : found->second) ita.push_back(std::abs(s.ita_asked - s.ita_measured));
     group.ita_error_median = median(ita);
     group.region_iou_median = median(column(found->second, &ControlSample::region_iou));
+    std::vector<double> judged, right;
+    for (const ControlSample& s : found->second) {
+      if (s.judged) judged.push_back(s.judged->iou);
+      if (!s.condition_seen.empty()) right.push_back(s.condition_seen == s.request.condition() ? 1 : 0);
+    }
+    group.judged_iou_median = median(judged);
+    group.condition_accuracy = mean(right);
     result.push_back(group);
     parts.erase(found);
   };
@@ -147,29 +113,48 @@ nlohmann::json json_of(const std::vector<ControlGroup>& list) {
                     {"count", g.count},
                     {"skin_error_median", g.skin_error_median},
                     {"ita_error_median", g.ita_error_median},
-                    {"region_iou_median", g.region_iou_median}});
+                    {"region_iou_median", g.region_iou_median},
+                    {"segmenter_iou_median", g.judged_iou_median},
+                    {"condition_accuracy", g.condition_accuracy}});
   }
   return json;
 }
 
 nlohmann::json json_of(const Interval& interval) { return nlohmann::json::array({interval.low, interval.high}); }
 
-}  // namespace
-
-double spearman(const std::vector<double>& a, const std::vector<double>& b) {
-  if (a.size() != b.size())
-    throw UsageError("spearman: {} and {} values were given, as many of both are needed", a.size(), b.size());
-  if (a.size() < 3) return kNaN;
-  const std::vector<double> x = ranks(a), y = ranks(b);
-  const double mean = (static_cast<double>(a.size()) + 1) / 2;
-  double xy = 0, xx = 0, yy = 0;
-  for (size_t i = 0; i < x.size(); ++i) {
-    xy += (x[i] - mean) * (y[i] - mean);
-    xx += (x[i] - mean) * (x[i] - mean);
-    yy += (y[i] - mean) * (y[i] - mean);
-  }
-  return xx > 0 && yy > 0 ? xy / std::sqrt(xx * yy) : kNaN;  // all equal: no order
+nlohmann::json json_of(const ConditionAccuracy& a) {
+  return {{"count", a.count},
+          {"accuracy", a.accuracy},
+          {"accuracy_interval", json_of(a.accuracy_interval)},
+          {"balanced_accuracy", a.balanced},
+          {"balanced_accuracy_interval", json_of(a.balanced_interval)},
+          {"chance", a.chance},
+          {"conditions", a.conditions},
+          {"confusion", a.confusion}};
 }
+
+/// What a mask shows against the asked region.
+Seen seen_of(const image::Mask& mask, const image::Mask& asked) {
+  Seen seen;
+  seen.area = static_cast<double>(image::mask_area(mask)) / (static_cast<double>(mask.width) * mask.height);
+  if (seen.area > 0 && image::mask_area(asked) > 0) {
+    seen.iou = image::mask_iou(asked, mask);
+    const Point a = centre_of(asked), f = centre_of(mask);
+    seen.x = f.x;
+    seen.y = f.y;
+    seen.centre_error = std::hypot(a.x - f.x, a.y - f.y);
+  } else {
+    seen.x = seen.y = seen.centre_error = kNaN;
+  }
+  return seen;
+}
+
+std::string most_likely(const std::vector<double>& probabilities, const Judges& judges) {
+  const auto best = std::max_element(probabilities.begin(), probabilities.end());
+  return judges.conditions.at(static_cast<size_t>(best - probabilities.begin()));
+}
+
+}  // namespace
 
 ControlSample measure_sample(const data::Request& request, const image::Image& image) {
   ControlSample sample;
@@ -181,22 +166,90 @@ ControlSample measure_sample(const data::Request& request, const image::Image& i
   sample.ita_measured = image::ita_degrees(sample.skin);
   sample.skin_error = image::ciede2000(request.skin, sample.skin);
   const skin::Lesion found = skin::find_lesion(image, artefacts);
-  const double pixels = static_cast<double>(image.width) * image.height;
+  const Seen seen = seen_of(found.mask, asked);
   sample.found_quality = found.quality;
-  sample.area_asked = static_cast<double>(image::mask_area(asked)) / pixels;
-  sample.area_found = static_cast<double>(image::mask_area(found.mask)) / pixels;
+  sample.area_asked = static_cast<double>(image::mask_area(asked)) / (static_cast<double>(image.width) * image.height);
+  sample.area_found = seen.area;
+  sample.region_iou = seen.iou;
+  sample.centre_error = seen.centre_error;
+  sample.found_x = seen.x;
+  sample.found_y = seen.y;
   sample.lesion_contrast = image::ciede2000(median_colour(image, asked), sample.skin);
-  if (sample.area_found > 0 && sample.area_asked > 0) {
-    sample.region_iou = image::mask_iou(asked, found.mask);
-    const Point a = centre_of(asked), f = centre_of(found.mask);
-    sample.centre_error = std::hypot(a.x - f.x, a.y - f.y);
-  } else {
-    sample.centre_error = kNaN;
-  }
   return sample;
 }
 
-ControlResult summarise(std::vector<ControlSample> samples, uint64_t seed) {
+std::vector<ControlSample> measure_samples(const std::vector<data::Request>& requests,
+                                           const std::vector<image::Image>& images, const Judges& judges) {
+  std::vector<ControlSample> samples(requests.size());
+  parallel_for(requests.size(), [&](size_t i) { samples[i] = measure_sample(requests[i], images[i]); });
+  if (judges.segment) {
+    const std::vector<image::Mask> masks = judges.segment(images);
+    for (size_t i = 0; i < samples.size(); ++i)
+      samples[i].judged = seen_of(masks.at(i), data::region_mask(requests[i], images[i].width));
+  }
+  if (judges.classify) {
+    const std::vector<std::vector<double>> probabilities = judges.classify(images);
+    for (size_t i = 0; i < samples.size(); ++i) {
+      const bool known = std::find(judges.conditions.begin(), judges.conditions.end(), requests[i].condition()) !=
+                         judges.conditions.end();
+      if (known) samples[i].condition_seen = most_likely(probabilities.at(i), judges);
+    }
+  }
+  return samples;
+}
+
+ConditionAccuracy condition_accuracy(const std::vector<std::string>& asked, const std::vector<std::string>& seen,
+                                     const std::vector<std::string>& patients, const std::vector<std::string>& classes,
+                                     uint64_t seed) {
+  ConditionAccuracy result;
+  std::vector<size_t> known;  // rows
+  std::map<std::string, std::vector<size_t>> rows_of_patient;
+  for (size_t i = 0; i < asked.size(); ++i) {
+    if (std::find(classes.begin(), classes.end(), asked[i]) == classes.end() || seen[i].empty()) continue;
+    known.push_back(i);
+    rows_of_patient[patients[i]].push_back(i);
+    if (std::find(result.conditions.begin(), result.conditions.end(), asked[i]) == result.conditions.end())
+      result.conditions.push_back(asked[i]);
+  }
+  std::sort(result.conditions.begin(), result.conditions.end());
+  result.count = known.size();
+  const auto shares = [&](const std::vector<size_t>& rows) {
+    std::map<std::string, std::pair<double, double>> by;  // right, all
+    double right = 0;
+    for (const size_t i : rows) {
+      const bool good = asked[i] == seen[i];
+      right += good;
+      by[asked[i]].first += good;
+      by[asked[i]].second += 1;
+    }
+    double balanced = 0;
+    for (const auto& [name, counts] : by) balanced += counts.first / counts.second / static_cast<double>(by.size());
+    return std::pair{rows.empty() ? kNaN : right / static_cast<double>(rows.size()), by.empty() ? kNaN : balanced};
+  };
+  std::tie(result.accuracy, result.balanced) = shares(known);
+  result.chance = result.conditions.empty() ? kNaN : 1.0 / static_cast<double>(result.conditions.size());
+  std::vector<std::vector<size_t>> groups;
+  for (auto& [patient, rows] : rows_of_patient) groups.push_back(std::move(rows));
+  const auto drawn = [&](const std::vector<size_t>& picks) {
+    std::vector<size_t> rows;
+    for (const size_t g : picks) rows.insert(rows.end(), groups[g].begin(), groups[g].end());
+    return rows;
+  };
+  result.accuracy_interval =
+      bootstrap(groups.size(), seed, "accuracy", [&](const auto& picks) { return shares(drawn(picks)).first; });
+  result.balanced_interval =
+      bootstrap(groups.size(), seed, "balanced", [&](const auto& picks) { return shares(drawn(picks)).second; });
+  result.confusion.assign(result.conditions.size(), std::vector<size_t>(classes.size(), 0));
+  for (const size_t i : known) {
+    const auto row = std::find(result.conditions.begin(), result.conditions.end(), asked[i]);
+    const auto col = std::find(classes.begin(), classes.end(), seen[i]);
+    ++result
+          .confusion[static_cast<size_t>(row - result.conditions.begin())][static_cast<size_t>(col - classes.begin())];
+  }
+  return result;
+}
+
+ControlResult summarise(std::vector<ControlSample> samples, uint64_t seed, const Judges& judges) {
   ControlResult r;
   r.seed = seed;
   r.samples = std::move(samples);
@@ -212,13 +265,57 @@ ControlResult summarise(std::vector<ControlSample> samples, uint64_t seed) {
   r.ita_error_median = median(ita_error);
   r.region_iou_median = median(iou);
   r.area_rank_correlation = spearman(area_asked, area_found);
-  r.centre_error_median = median(get(&ControlSample::centre_error));
+  const std::vector<double> centre = get(&ControlSample::centre_error);
+  r.centre_error_median = median(centre);
   for (const ControlSample& s : r.samples) r.nothing_found += s.area_found == 0;
   const size_t n = r.samples.size();
   r.skin_error_interval = bootstrap(n, seed, "skin", [&](const auto& rows) { return median(taken(error, rows)); });
   r.region_iou_interval = bootstrap(n, seed, "region", [&](const auto& rows) { return median(taken(iou, rows)); });
   r.ita_rank_interval =
       bootstrap(n, seed, "ita", [&](const auto& rows) { return spearman(taken(asked, rows), taken(measured, rows)); });
+  r.ita_error_interval =
+      bootstrap(n, seed, "ita error", [&](const auto& rows) { return median(taken(ita_error, rows)); });
+  r.centre_error_interval = bootstrap(n, seed, "centre", [&](const auto& rows) { return median(taken(centre, rows)); });
+  if (judges.segment) {
+    ControlResult::Judged j;
+    std::vector<double> judged_iou, judged_area, area_error, judged_centre;
+    for (const ControlSample& s : r.samples) {
+      const Seen seen = s.judged.value_or(Seen{});
+      judged_iou.push_back(seen.iou);
+      judged_area.push_back(seen.area);
+      area_error.push_back(std::abs(seen.area - s.area_asked) / s.area_asked);
+      judged_centre.push_back(seen.centre_error);
+      j.nothing_seen += seen.area == 0;
+    }
+    j.iou_median = median(judged_iou);
+    j.area_rank_correlation = spearman(area_asked, judged_area);
+    j.area_error_median = median(area_error);
+    j.centre_error_median = median(judged_centre);
+    const auto middle = [&](const char* name, const std::vector<double>& values) {
+      return bootstrap(n, seed, name, [&](const auto& rows) { return median(taken(values, rows)); });
+    };
+    j.iou_interval = middle("judged iou", judged_iou);
+    j.area_error_interval = middle("judged area error", area_error);
+    j.centre_error_interval = middle("judged centre", judged_centre);
+    j.area_rank_interval = bootstrap(n, seed, "judged area", [&](const auto& rows) {
+      return spearman(taken(area_asked, rows), taken(judged_area, rows));
+    });
+    r.judged = j;
+    r.segmenter = judges.segmenter;
+    r.segmenter_sha256 = judges.segmenter_sha256;
+  }
+  if (judges.classify) {
+    std::vector<std::string> wanted, seen, each;
+    for (size_t i = 0; i < n; ++i) {
+      wanted.push_back(r.samples[i].request.condition());
+      seen.push_back(r.samples[i].condition_seen);
+      each.push_back(std::to_string(i));
+    }
+    r.condition = condition_accuracy(wanted, seen, each, judges.conditions, seed);
+    r.classifier = judges.classifier;
+    r.classifier_sha256 = judges.classifier_sha256;
+    r.classes = judges.conditions;
+  }
   r.area_rank_interval = bootstrap(
       n, seed, "area", [&](const auto& rows) { return spearman(taken(area_asked, rows), taken(area_found, rows)); });
   r.by_condition = groups(r.samples, {}, [](const ControlSample& s) { return s.request.condition(); });
@@ -228,7 +325,7 @@ ControlResult summarise(std::vector<ControlSample> samples, uint64_t seed) {
   return r;
 }
 
-ControlResult measure_control(generation::Engine& engine, size_t count, uint64_t seed) {
+ControlResult measure_control(generation::Engine& engine, size_t count, uint64_t seed, const Judges& judges) {
   if (count == 0) throw UsageError("control: 0 images were asked for, at least 1 is needed (200 give steady figures)");
   const std::vector<data::Request> requests =
       data::balanced_requests(count, {"condition", "tone", "size"}, engine.offer(), seed);
@@ -243,18 +340,63 @@ ControlResult measure_control(generation::Engine& engine, size_t count, uint64_t
       images[i] = std::move(image);
       progress.update(static_cast<double>(start + i + 1));
     });
-    parallel_for(chunk.size(), [&](size_t i) { samples[start + i] = measure_sample(chunk[i], images[i]); });
+    std::vector<ControlSample> measured = measure_samples(chunk, images, judges);
+    std::move(measured.begin(), measured.end(), samples.begin() + static_cast<std::ptrdiff_t>(start));
   }
   progress.finish();
-  ControlResult result = summarise(std::move(samples), seed);
+  ControlResult result = summarise(std::move(samples), seed, judges);
+  result.requests =
+      "drawn at random within what the model has seen, balanced over condition, tone and size; irregular outlines, "
+      "none "
+      "of them a training map";
   result.recipe = engine.recipe_name();
   result.bundle_sha256 = engine.bundle_sha256();
   result.compute = engine.compute_text();
   return result;
 }
 
+ControlResult measure_control(const ImageSet& set, uint64_t seed, const Judges& judges) {
+  std::vector<ControlSample> samples;
+  Progress progress("control", static_cast<double>(set.size()), "images");
+  set.stream([&](size_t first, const std::vector<image::Image>& images) {
+    std::vector<data::Request> requests(images.size());
+    parallel_for(images.size(), [&](size_t i) { requests[i] = set.request(first + i); });
+    std::vector<ControlSample> measured = measure_samples(requests, images, judges);
+    for (ControlSample& sample : measured) {
+      for (data::Region& region : sample.request.regions) region.mask = {};  // memory does not grow with the set
+      samples.push_back(std::move(sample));
+    }
+    progress.update(static_cast<double>(samples.size()));
+  });
+  progress.finish();
+  ControlResult result = summarise(std::move(samples), seed, judges);
+  result.requests = "as the rows of " + set.name() + " say";
+  const nlohmann::json generator = set.data().facts().value("generator", nlohmann::json::object());
+  if (generator.is_object()) {
+    result.recipe = generator.value("recipe", "");
+    result.bundle_sha256 = generator.value("bundle_sha256", "");
+  }
+  return result;
+}
+
+ConditionAccuracy accuracy_on(const ImageSet& photographs, const Judges& judges, uint64_t seed) {
+  if (!judges.classify) throw UsageError("condition accuracy: no classifier was given");
+  std::vector<std::string> asked, seen;
+  Progress progress("classifier on photographs", static_cast<double>(photographs.size()), "images");
+  photographs.stream([&](size_t first, const std::vector<image::Image>& images) {
+    const std::vector<std::vector<double>> probabilities = judges.classify(images);
+    for (size_t i = 0; i < images.size(); ++i) {
+      asked.push_back(photographs.items()[first + i].condition);
+      seen.push_back(most_likely(probabilities.at(i), judges));
+    }
+    progress.update(static_cast<double>(asked.size()));
+  });
+  progress.finish();
+  return condition_accuracy(asked, seen, photographs.patients(), judges.conditions, seed);
+}
+
 nlohmann::json ControlResult::to_json() const {
-  return {
+  nlohmann::json json = {
       {"count", samples.size()},
       {"seed", seed},
       {"recipe", recipe},
@@ -271,29 +413,51 @@ nlohmann::json ControlResult::to_json() const {
       {"region_iou_median_interval", json_of(region_iou_interval)},
       {"area_rank_correlation", area_rank_correlation},
       {"area_rank_correlation_interval", json_of(area_rank_interval)},
+      {"ita_error_median_interval", json_of(ita_error_interval)},
       {"centre_error_median", centre_error_median},
+      {"centre_error_median_interval", json_of(centre_error_interval)},
       {"nothing_found", nothing_found},
       {"by_condition", json_of(by_condition)},
       {"by_tone", json_of(by_tone)},
       {"how_measured",
-       {{"requests",
-         "drawn at random within what the model has seen, balanced over condition, tone and size; irregular outlines, "
-         "none of them a training map"},
+       {{"requests", requests},
         {"skin",
          "robust Lab colour of the pixels outside the asked region, artefacts left out, against the asked colour "
          "(CIEDE2000; ITA in degrees)"},
         {"region",
          "the asked region against the lesion that prepare's finder sees in the image, which is not told where to "
          "look"},
-        {"interval", fmt::format("95 %, percentile bootstrap over the images, {} resamples", kResamples)},
+        {"interval", "95 %, percentile bootstrap over the images, 1000 resamples"},
         {"rank_correlation", "Spearman, asked against measured"}}},
   };
+  if (judged) {
+    json["segmenter"] = {{"name", segmenter},
+                         {"sha256", segmenter_sha256},
+                         {"region_iou_median", judged->iou_median},
+                         {"region_iou_median_interval", json_of(judged->iou_interval)},
+                         {"area_rank_correlation", judged->area_rank_correlation},
+                         {"area_rank_correlation_interval", json_of(judged->area_rank_interval)},
+                         {"area_error_median", judged->area_error_median},
+                         {"area_error_median_interval", json_of(judged->area_error_interval)},
+                         {"centre_error_median", judged->centre_error_median},
+                         {"centre_error_median_interval", json_of(judged->centre_error_interval)},
+                         {"nothing_seen", judged->nothing_seen}};
+  }
+  if (condition) {
+    json["condition"] = {{"classifier", classifier}, {"sha256", classifier_sha256}, {"synthetic", json_of(*condition)}};
+    if (condition_real) {
+      json["condition"]["photographs"] = json_of(*condition_real);
+      json["condition"]["photographs_of"] = condition_real_of;
+    }
+  }
+  return json;
 }
 
 std::string ControlResult::to_csv() const {
   CsvTable table({"index", "condition", "seed", "extrapolated", "skin_asked", "skin_measured", "ita_asked",
                   "ita_measured", "skin_error", "area_asked", "area_found", "region_iou", "centre_error",
-                  "found_quality", "lesion_contrast"});
+                  "found_quality", "lesion_contrast", "segmenter_area", "segmenter_iou", "segmenter_centre_error",
+                  "condition_seen"});
   const auto text = [](double v) { return std::isfinite(v) ? number_text(std::round(v * 1e5) / 1e5) : std::string(); };
   for (size_t i = 0; i < samples.size(); ++i) {
     const ControlSample& s = samples[i];
@@ -301,7 +465,9 @@ std::string ControlResult::to_csv() const {
                    s.request.extrapolated ? "true" : "false", image::hex_of(image::rgb_of(s.request.skin)),
                    image::hex_of(image::rgb_of(s.skin)), text(s.ita_asked), text(s.ita_measured), text(s.skin_error),
                    text(s.area_asked), text(s.area_found), text(s.region_iou), text(s.centre_error),
-                   text(s.found_quality), text(s.lesion_contrast)});
+                   text(s.found_quality), text(s.lesion_contrast), s.judged ? text(s.judged->area) : "",
+                   s.judged ? text(s.judged->iou) : "", s.judged ? text(s.judged->centre_error) : "",
+                   s.condition_seen});
   }
   return table.to_string();
 }

@@ -7,26 +7,27 @@
 #include "derm/base/error.h"
 #include "derm/base/files.h"
 #include "derm/base/system.h"
-#include "derm/evaluation/control.h"
+#include "derm/evaluation/control_report.h"
 #include "derm/generation/output.h"
 #include "derm/image/codec.h"
 #include "derm/image/colour.h"
 #include "derm/report/report.h"
 
 namespace derm::evaluation {
+
+std::string number(double value, int digits) {
+  return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-";
+}
+
+std::string with_interval(double value, const Interval& interval, int digits) {
+  return fmt::format("{} [{}, {}]", number(value, digits), number(interval.low, digits), number(interval.high, digits));
+}
+
 namespace {
 
 namespace fs = std::filesystem;
 
 constexpr size_t kMostConditions = 8;  // rows of a sheet
-
-std::string number(double value, int digits = 2) {
-  return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-";
-}
-
-std::string with_interval(double value, const Interval& interval, int digits = 2) {
-  return fmt::format("{} [{}, {}]", number(value, digits), number(interval.low, digits), number(interval.high, digits));
-}
 
 /// A sweep that was generated and measured.
 struct Sheet {
@@ -113,105 +114,6 @@ Sweeps make_sweeps(generation::Engine& engine, uint64_t seed) {
   for (int tone = 1; tone <= 10; ++tone) monk.push_back("monk:" + std::to_string(tone));
   s.monk = make_sheet(engine, wish, {{"condition", two}, {"skin", monk}}, "* = colour beyond the training data");
   return s;
-}
-
-void add_model(report::Page& page, const generation::Engine& engine, const ControlResult& control) {
-  const data::Offer& offer = engine.offer();
-  page.heading("The model");
-  std::vector<std::vector<std::string>> rows = {
-      {"recipe", engine.recipe_name()},
-      {"image size", fmt::format("{0} x {0} px", engine.size_px())},
-      {"conditions", fmt::format("{}", fmt::join(engine.conditions(), ", "))},
-      {"skin it has seen", offer.locus.known() ? fmt::format("ITA {:.0f} to {:.0f} degrees (5th to 95th percentile)",
-                                                             offer.locus.low_ita(), offer.locus.high_ita())
-                                               : std::string("unknown; every colour counts as extrapolated")},
-      {"lesion sizes it has seen",
-       fmt::format("{:.2f} to {:.2f} of the image's side (5th to 95th percentile)", offer.low_size, offer.high_size)},
-      {"weights, SHA-256", engine.bundle_sha256()},
-      {"computed on", engine.compute_text()},
-      {"images measured", std::to_string(control.samples.size())},
-      {"seed of the requests", std::to_string(control.seed)},
-      {"software", "dermgan " + version()},
-  };
-  for (const auto& [name, value] : engine.training_facts().items()) {
-    if (value.is_null() || value.is_object() || value.is_array() ||
-        (value.is_string() && value.get<std::string>().empty()))
-      continue;
-    std::string text = value.is_string()         ? value.get<std::string>()
-                       : value.is_number_float() ? number(value.get<double>(), 3)
-                                                 : value.dump();
-    rows.push_back({"training: " + name, text});
-  }
-  page.table({"what", "value"}, rows);
-}
-
-void add_figures(report::Page& page, const ControlResult& c) {
-  page.heading("Asked against achieved, in figures");
-  page.paragraph(
-      fmt::format("{} requests were drawn at random within what the model has seen, balanced over condition, tone and "
-                  "size, with irregular outlines that are "
-                  "no training map. Every image was then measured as `dermgan prepare` measures a photograph. In "
-                  "brackets: 95 % intervals (percentile "
-                  "bootstrap over the images).",
-                  c.samples.size()));
-  page.table({"figure", "value", "better is"},
-             {{"skin colour error, median (CIEDE2000)", with_interval(c.skin_error_median, c.skin_error_interval),
-               "lower; below about 2 is hard to see"},
-              {"skin colour error, 95th percentile (CIEDE2000)", number(c.skin_error_p95), "lower"},
-              {"ITA, rank correlation of asked and measured",
-               with_interval(c.ita_rank_correlation, c.ita_rank_interval), "nearer to 1"},
-              {"ITA error, median (degrees)", number(c.ita_error_median, 1), "lower"},
-              {"region: IoU of asked and found, median", with_interval(c.region_iou_median, c.region_iou_interval),
-               "nearer to 1"},
-              {"area, rank correlation of asked and found",
-               with_interval(c.area_rank_correlation, c.area_rank_interval), "nearer to 1"},
-              {"distance of the centres, median (share of the side)", number(c.centre_error_median, 3), "lower"},
-              {"images in which the finder saw no lesion", std::to_string(c.nothing_found), "lower"}},
-             fmt::format("N = {}, seed {}", c.samples.size(), c.seed));
-  report::Plot ita;
-  ita.title = "Skin tone asked and measured";
-  ita.x_label = "ITA asked (degrees)";
-  ita.y_label = "ITA measured (degrees)";
-  ita.identity = true;
-  report::Plot area;
-  area.title = "Lesion area asked and found";
-  area.x_label = "area asked (share of the image)";
-  area.y_label = "area found";
-  area.identity = true;
-  std::map<std::string, std::pair<report::Series, report::Series>> by_condition;
-  for (const ControlSample& s : c.samples) {
-    auto& [tone, extent] = by_condition[s.request.condition()];
-    tone.x.push_back(s.ita_asked), tone.y.push_back(s.ita_measured);
-    extent.x.push_back(s.area_asked), extent.y.push_back(s.area_found);
-  }
-  for (auto& [name, pair] : by_condition) {
-    for (report::Series* series : {&pair.first, &pair.second}) {
-      series->name = name;
-      series->line = false;
-      series->points = true;
-    }
-    ita.series.push_back(std::move(pair.first));
-    area.series.push_back(std::move(pair.second));
-  }
-  ita.caption =
-      fmt::format("One point an image, N = {}. On the dashed line the skin has just the tone that was asked for.",
-                  c.samples.size());
-  area.caption = fmt::format(
-      "One point an image, N = {}. The finder is not told where to look; what it misses lies at 0.", c.samples.size());
-  page.plot(ita);
-  page.plot(area);
-  const auto group_table = [&](const std::string& what, const std::vector<ControlGroup>& groups) {
-    std::vector<std::vector<std::string>> rows;
-    for (const ControlGroup& g : groups) {
-      rows.push_back({g.name, std::to_string(g.count), number(g.skin_error_median), number(g.ita_error_median, 1),
-                      number(g.region_iou_median)});
-    }
-    page.table({what, "N", "skin error (CIEDE2000)", "ITA error (degrees)", "region IoU"}, rows, "Medians");
-  };
-  page.subheading("By condition");
-  group_table("condition", c.by_condition);
-  page.subheading("By the tone that was asked for");
-  group_table("tone", c.by_tone);
 }
 
 void add_condition(report::Page& page, const Sheet& sheet) {
@@ -353,6 +255,186 @@ double json_number(const nlohmann::json& json, const char* name) {
   return json.contains(name) && json.at(name).is_number() ? json.at(name).get<double>() : std::nan("");
 }
 
+void add_limits(report::Page& page, const ControlResult& c) {
+  page.heading("Limits");
+  page.note("Research software; not a medical device. The images are synthetic and marked so in the file.");
+  page.list(
+      {"Place and size are measured by a finder that works by colour difference. Where a lesion is as light as its "
+       "skin it sees little, and what it gets wrong counts against the model here.",
+       "Skin colour is measured by the means that measured the training data, so a fault that they share would not "
+       "show.",
+       "ITA is a colour measured in the image, lighting included. It is not a Fitzpatrick type and says nothing of a "
+       "person's origin.",
+       fmt::format("The intervals tell how much the figures would move with other requests (N = {}), not with another "
+                   "training.",
+                   c.samples.size()),
+       "Control is not realism: whether the images look real, vary enough, help a classifier, or copy training images "
+       "is not measured in this report.",
+       "Colours marked as extrapolated lie beyond the training data; what the model makes there is a guess, however it "
+       "looks."});
+}
+
+void add_drift(report::Page& page, const Drift& drift) {
+  page.heading("What else moves when one control is moved");
+  page.paragraph(fmt::format(
+      "Each control was swept {} times over what the model has seen, {} images a sweep, all other controls and the "
+      "seed "
+      "held. A row is the control that moved, a column what was measured: the mean over the sweeps of the largest less "
+      "the smallest value, and its 95 % interval. What a control is meant to move stands in its own column; all else "
+      "in "
+      "its row is drift. Area and place as {} sees them.",
+      drift.sweeps, drift.steps, drift.region_by));
+  std::vector<std::string> header = {"moved"};
+  for (size_t q = 0; q < drift.quantities.size(); ++q)
+    header.push_back(fmt::format("{} ({})", drift.quantities[q], drift.units[q]));
+  std::vector<std::vector<std::string>> rows;
+  for (size_t c = 0; c < drift.controls.size(); ++c) {
+    rows.push_back({drift.controls[c]});
+    for (size_t q = 0; q < drift.quantities.size(); ++q)
+      rows.back().push_back(with_interval(drift.range[c][q], drift.interval[c][q], q == 0 ? 1 : 2));
+  }
+  page.table(header, rows, "Range within a sweep");
+}
+
+}  // namespace
+
+std::vector<std::vector<std::string>> model_facts(const generation::Engine& engine) {
+  const data::Offer& offer = engine.offer();
+  std::vector<std::vector<std::string>> rows = {
+      {"recipe", engine.recipe_name()},
+      {"image size", fmt::format("{0} x {0} px", engine.size_px())},
+      {"conditions", fmt::format("{}", fmt::join(engine.conditions(), ", "))},
+      {"skin it has seen", offer.locus.known() ? fmt::format("ITA {:.0f} to {:.0f} degrees (5th to 95th percentile)",
+                                                             offer.locus.low_ita(), offer.locus.high_ita())
+                                               : std::string("unknown; every colour counts as extrapolated")},
+      {"lesion sizes it has seen",
+       fmt::format("{:.2f} to {:.2f} of the image's side (5th to 95th percentile)", offer.low_size, offer.high_size)},
+      {"weights, SHA-256", engine.bundle_sha256()},
+      {"computed on", engine.compute_text()},
+  };
+  for (const auto& [name, value] : engine.training_facts().items()) {
+    if (value.is_null() || value.is_object() || value.is_array() ||
+        (value.is_string() && value.get<std::string>().empty()))
+      continue;
+    std::string text = value.is_string()         ? value.get<std::string>()
+                       : value.is_number_float() ? number(value.get<double>(), 3)
+                                                 : value.dump();
+    rows.push_back({"training: " + name, text});
+  }
+  return rows;
+}
+
+void add_control_figures(report::Page& page, const ControlResult& c) {
+  page.paragraph(
+      fmt::format("{} requests: {}. Skin colour is measured as `dermgan prepare` measures a photograph; the region by "
+                  "the finder of "
+                  "`prepare`{}. In brackets: 95 % intervals (percentile bootstrap over the images).",
+                  c.samples.size(), c.requests,
+                  c.judged ? " and, independently of it, by the trained segmenter " + c.segmenter : std::string()));
+  std::vector<std::vector<std::string>> rows = {
+      {"skin colour error, median (CIEDE2000)", with_interval(c.skin_error_median, c.skin_error_interval),
+       "lower; below about 2 is hard to see"},
+      {"skin colour error, 95th percentile (CIEDE2000)", number(c.skin_error_p95), "lower"},
+      {"ITA, rank correlation of asked and measured", with_interval(c.ita_rank_correlation, c.ita_rank_interval, 3),
+       "nearer to 1"},
+      {"ITA error, median (degrees)", with_interval(c.ita_error_median, c.ita_error_interval, 1), "lower"}};
+  if (c.judged) {
+    const ControlResult::Judged& j = *c.judged;
+    rows.push_back(
+        {"region by the segmenter: IoU, median", with_interval(j.iou_median, j.iou_interval, 3), "nearer to 1"});
+    rows.push_back({"area by the segmenter: rank correlation",
+                    with_interval(j.area_rank_correlation, j.area_rank_interval, 3), "nearer to 1"});
+    rows.push_back({"area by the segmenter: relative error, median",
+                    with_interval(j.area_error_median, j.area_error_interval), "lower"});
+    rows.push_back({"centre by the segmenter: distance, median (share of the side)",
+                    with_interval(j.centre_error_median, j.centre_error_interval, 3), "lower"});
+    rows.push_back({"images in which the segmenter saw no lesion", std::to_string(j.nothing_seen), "lower"});
+  }
+  rows.push_back({"region by the finder: IoU, median", with_interval(c.region_iou_median, c.region_iou_interval, 3),
+                  "nearer to 1"});
+  rows.push_back({"area by the finder: rank correlation",
+                  with_interval(c.area_rank_correlation, c.area_rank_interval, 3), "nearer to 1"});
+  rows.push_back({"centre by the finder: distance, median (share of the side)",
+                  with_interval(c.centre_error_median, c.centre_error_interval, 3), "lower"});
+  rows.push_back({"images in which the finder saw no lesion", std::to_string(c.nothing_found), "lower"});
+  const auto accuracy = [&](const std::string& of, const ConditionAccuracy& a) {
+    rows.push_back({fmt::format("condition as asked, by the classifier, {}: balanced accuracy (N = {}, chance {})", of,
+                                a.count, number(a.chance)),
+                    with_interval(a.balanced, a.balanced_interval), "near to that on photographs"});
+  };
+  if (c.condition) accuracy("synthetic", *c.condition);
+  if (c.condition_real) accuracy(c.condition_real_of, *c.condition_real);
+  page.table({"figure", "value", "better is"}, rows, fmt::format("N = {}, seed {}", c.samples.size(), c.seed));
+  report::Plot ita;
+  ita.title = "Skin tone asked and measured";
+  ita.x_label = "ITA asked (degrees)";
+  ita.y_label = "ITA measured (degrees)";
+  ita.identity = true;
+  report::Plot area;
+  area.title = "Lesion area asked and found";
+  area.x_label = "area asked (share of the image)";
+  area.y_label = "area found";
+  area.identity = true;
+  std::map<std::string, std::pair<report::Series, report::Series>> by_condition;
+  for (const ControlSample& s : c.samples) {
+    auto& [tone, extent] = by_condition[s.request.condition()];
+    tone.x.push_back(s.ita_asked), tone.y.push_back(s.ita_measured);
+    extent.x.push_back(s.area_asked), extent.y.push_back(s.judged ? s.judged->area : s.area_found);
+  }
+  for (auto& [name, pair] : by_condition) {
+    for (report::Series* series : {&pair.first, &pair.second}) {
+      series->name = name;
+      series->line = false;
+      series->points = true;
+    }
+    ita.series.push_back(std::move(pair.first));
+    area.series.push_back(std::move(pair.second));
+  }
+  ita.caption =
+      fmt::format("One point an image, N = {}. On the dashed line the skin has just the tone that was asked for.",
+                  c.samples.size());
+  area.caption = fmt::format("One point an image, N = {}. The {} is not told where to look; what it misses lies at 0.",
+                             c.samples.size(), c.judged ? "segmenter" : "finder");
+  page.plot(ita);
+  page.plot(area);
+  const auto group_table = [&](const std::string& what, const std::vector<ControlGroup>& groups) {
+    std::vector<std::string> header = {what, "N", "skin error (CIEDE2000)", "ITA error (degrees)", "IoU, finder"};
+    if (c.judged) header.push_back("IoU, segmenter");
+    if (c.condition) header.push_back("condition as asked");
+    std::vector<std::vector<std::string>> cells;
+    for (const ControlGroup& g : groups) {
+      cells.push_back({g.name, std::to_string(g.count), number(g.skin_error_median), number(g.ita_error_median, 1),
+                       number(g.region_iou_median)});
+      if (c.judged) cells.back().push_back(number(g.judged_iou_median));
+      if (c.condition) cells.back().push_back(number(g.condition_accuracy));
+    }
+    page.table(header, cells, c.condition ? "Medians; of the condition the share that the classifier sees" : "Medians");
+  };
+  page.subheading("By condition");
+  group_table("condition", c.by_condition);
+  page.subheading("By the tone that was asked for");
+  group_table("tone", c.by_tone);
+  const auto confusion = [&](const std::string& of, const ConditionAccuracy& a, const std::vector<std::string>& seen) {
+    std::vector<std::string> header = {"asked \\ seen"};
+    header.insert(header.end(), seen.begin(), seen.end());
+    std::vector<std::vector<std::string>> cells;
+    for (size_t r = 0; r < a.conditions.size(); ++r) {
+      cells.push_back({a.conditions[r]});
+      for (const size_t n : a.confusion[r]) cells.back().push_back(std::to_string(n));
+    }
+    page.table(header, cells, "Images, " + of);
+  };
+  if (c.condition && c.condition->count > 0) {
+    page.subheading("What the classifier sees");
+    confusion("synthetic", *c.condition, c.classes);
+    if (c.condition_real) confusion(c.condition_real_of, *c.condition_real, c.classes);
+    page.note(
+        "The classifier is a judge of images, trained on photographs alone; it errs on them too. An image counts as "
+        "right "
+        "when it sees the condition that was asked for, which is not a dermatologist's word.");
+  }
+}
+
 void add_run(report::Page& page, const fs::path& run) {
   page.heading("The training run");
   std::map<std::string, std::map<std::string, report::Series>> plots;  // phase, then term
@@ -413,40 +495,16 @@ void add_run(report::Page& page, const fs::path& run) {
   }
 }
 
-void add_limits(report::Page& page, const ControlResult& c) {
-  page.heading("Limits");
-  page.note("Research software; not a medical device. The images are synthetic and marked so in the file.");
-  page.list(
-      {"Place and size are measured by a finder that works by colour difference. Where a lesion is as light as its "
-       "skin it sees little, and what it gets wrong counts against the model here.",
-       "Skin colour is measured by the means that measured the training data, so a fault that they share would not "
-       "show.",
-       "ITA is a colour measured in the image, lighting included. It is not a Fitzpatrick type and says nothing of a "
-       "person's origin.",
-       fmt::format("The intervals tell how much the figures would move with other requests (N = {}), not with another "
-                   "training.",
-                   c.samples.size()),
-       "Control is not realism: whether the images look real, vary enough, help a classifier, or copy training images "
-       "is not measured in this report.",
-       "Colours marked as extrapolated lie beyond the training data; what the model makes there is a guess, however it "
-       "looks."});
-}
-
-}  // namespace
-
-void write_control_report(generation::Engine& engine, size_t count, uint64_t seed, const fs::path& out,
-                          const fs::path& extra_run) {
-  if (!extra_run.empty() && !fs::is_directory(extra_run)) {
-    throw UsageError("{}: there is no run directory of that name; leave it out or name another", extra_run.string());
-  }
-  NewDirectory directory(out);  // refuses before the work, not after it
-  const Sweeps sweeps = make_sweeps(engine, seed);
-  const ControlResult control = measure_control(engine, count, seed);
+ControlResult add_control_study(report::Page& page, generation::Engine& engine, const fs::path& root,
+                                const ControlReportOptions& options) {
+  const Sweeps sweeps = make_sweeps(engine, options.seed);
+  ControlResult control = measure_control(engine, options.count, options.seed, options.judges);
+  control.condition_real = options.photographs;
+  control.condition_real_of = options.photographs_of;
 
   const image::TextChunks marks = {{"image_manipulation", "synthetic"},
                                    {"bundle_sha256", engine.bundle_sha256()},
                                    {"Software", "dermgan " + version()}};
-  const fs::path& root = directory.path();
   const std::vector<std::pair<std::string, const Sheet*>> sheets = {{"condition", &sweeps.condition},
                                                                     {"size", &sweeps.size},
                                                                     {"place", &sweeps.place},
@@ -459,25 +517,68 @@ void write_control_report(generation::Engine& engine, size_t count, uint64_t see
   write_file(root / "control.json", control.to_json().dump(2) + "\n");
   write_file(root / "control.csv", control.to_csv());
 
-  report::Page page("Does the model do what it is asked?",
-                    fmt::format("{}, {} px, weights {}", engine.recipe_name(), engine.size_px(),
-                                engine.bundle_sha256().substr(0, 12)));
-  page.paragraph(
-      fmt::format("Asked for {} images, the model gave skin that is off by {} CIEDE2000 (median); asked and measured "
-                  "skin tone agree in rank by {}; the "
-                  "asked regions and the lesions found overlap by {} (median IoU).",
-                  control.samples.size(), number(control.skin_error_median), number(control.ita_rank_correlation),
-                  number(control.region_iou_median)));
   add_condition(page, sweeps.condition);
   add_size(page, sweeps.size);
   add_place(page, sweeps.place);
   add_skin(page, sweeps.ita, sweeps.monk, engine.offer().locus.known());
-  add_figures(page, control);
-  add_model(page, engine, control);
-  if (!extra_run.empty()) add_run(page, extra_run);
+  page.heading("Asked against achieved, in figures");
+  add_control_figures(page, control);
+  if (options.drift_sweeps > 0) {
+    const Drift drift = measure_drift(engine, options.drift_sweeps, options.drift_steps, options.seed, options.judges);
+    write_file(root / "drift.json", drift.to_json().dump(2) + "\n");
+    add_drift(page, drift);
+  }
+  return control;
+}
+
+ControlResult write_control_report(generation::Engine& engine, const ControlReportOptions& options,
+                                   const fs::path& out) {
+  if (!options.run.empty() && !fs::is_directory(options.run)) {
+    throw UsageError("{}: there is no run directory of that name; leave it out or name another", options.run.string());
+  }
+  NewDirectory directory(out);  // refuses before the work, not after it
+  report::Page page("Does the model do what it is asked?",
+                    fmt::format("{}, {} px, weights {}", engine.recipe_name(), engine.size_px(),
+                                engine.bundle_sha256().substr(0, 12)));
+  const ControlResult control = add_control_study(page, engine, directory.path(), options);
+  page.heading("The model");
+  std::vector<std::vector<std::string>> facts = model_facts(engine);
+  facts.push_back({"images measured", std::to_string(control.samples.size())});
+  facts.push_back({"seed of the requests", std::to_string(control.seed)});
+  facts.push_back({"software", "dermgan " + version()});
+  page.table({"what", "value"}, facts);
+  if (!options.run.empty()) add_run(page, options.run);
   add_limits(page, control);
-  page.write(root / "report.html");
+  page.write(directory.path() / "report.html");
   directory.commit();
+  return control;
+}
+
+ControlResult write_control_report(const ImageSet& set, const ControlReportOptions& options, const fs::path& out) {
+  if (!options.run.empty() && !fs::is_directory(options.run)) {
+    throw UsageError("{}: there is no run directory of that name; leave it out or name another", options.run.string());
+  }
+  set.request(0);  // says at once if the set does not say what was asked for
+  NewDirectory directory(out);
+  ControlResult control = measure_control(set, options.seed, options.judges);
+  control.condition_real = options.photographs;
+  control.condition_real_of = options.photographs_of;
+  write_file(directory.path() / "control.json", control.to_json().dump(2) + "\n");
+  write_file(directory.path() / "control.csv", control.to_csv());
+  report::Page page("Do the images show what was asked for?", set.name());
+  page.heading("Asked against achieved, in figures");
+  add_control_figures(page, control);
+  page.heading("The set");
+  page.table({"what", "value"},
+             {{"images", std::to_string(set.size())},
+              {"recipe", control.recipe.empty() ? "not said" : control.recipe},
+              {"weights, SHA-256", control.bundle_sha256.empty() ? "not said" : control.bundle_sha256},
+              {"software", "dermgan " + version()}});
+  if (!options.run.empty()) add_run(page, options.run);
+  add_limits(page, control);
+  page.write(directory.path() / "report.html");
+  directory.commit();
+  return control;
 }
 
 }  // namespace derm::evaluation

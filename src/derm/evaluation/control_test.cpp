@@ -1,4 +1,4 @@
-#include "derm/evaluation/control.h"
+#include "derm/evaluation/control_report.h"
 
 #include <unistd.h>
 
@@ -19,18 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-
-TEST(Spearman, IsWhatOneCountsByHand) {
-  EXPECT_DOUBLE_EQ(spearman({1, 2, 3, 4}, {10, 20, 30, 1000}), 1.0);
-  EXPECT_DOUBLE_EQ(spearman({1, 2, 3, 4}, {4, 3, 2, 1}), -1.0);
-  // Ranks 1 2 3 and 2 1 3: 1 - 6 (1 + 1) / (3 x 8) = 0.5.
-  EXPECT_DOUBLE_EQ(spearman({1, 2, 3}, {5, 4, 6}), 0.5);
-  // Ties share rank 1.5: ranks 1.5 1.5 3 against 1 2 3 give 1.5 / sqrt(1.5 x 2).
-  EXPECT_NEAR(spearman({7, 7, 9}, {1, 2, 3}), 1.5 / std::sqrt(3.0), 1e-12);
-  EXPECT_TRUE(std::isnan(spearman({1, 2}, {1, 2})));
-  EXPECT_TRUE(std::isnan(spearman({1, 1, 1}, {1, 2, 3})));
-  EXPECT_THROW(spearman({1, 2, 3}, {1, 2}), UsageError);
-}
 
 ControlSample sample(double asked, double measured, double error) {
   ControlSample s;
@@ -131,10 +119,16 @@ TEST_F(ControlTest, WritesAReportThatShowsTheFourControls) {
                                           << "\n";
   image::write_png(run / "fakes000002.png", image::Image(40, 20, 3, 128));
   const auto model = engine("good", {});
-  write_control_report(*model, 12, 1, root_ / "out", run);
+  ControlReportOptions options;
+  options.count = 12;
+  options.seed = 1;
+  options.run = run;
+  options.drift_sweeps = 2;
+  options.drift_steps = 3;
+  write_control_report(*model, options, root_ / "out");
   const std::string html = read_file(root_ / "out/report.html");
   for (const char* part : {"Condition", "Size", "Place", "Skin colour", "Limits", "not a medical device", "monk:10",
-                           "N = 12", "g_main/l1", "KID"}) {
+                           "N = 12", "g_main/l1", "KID", "What else moves"}) {
     EXPECT_THAT(html, HasSubstr(part));
   }
   EXPECT_THAT(html, HasSubstr(model->bundle_sha256()));
@@ -147,8 +141,9 @@ TEST_F(ControlTest, WritesAReportThatShowsTheFourControls) {
   for (const char* sweep : {"condition", "size", "place", "ita", "monk"}) {
     EXPECT_TRUE(fs::exists(root_ / "out" / fmt::format("sweep-{}.png", sweep))) << sweep;
   }
-  EXPECT_THROW(write_control_report(*model, 12, 1, root_ / "out"), UsageError);  // never over an old one
-  EXPECT_THROW(write_control_report(*model, 12, 1, root_ / "new", root_ / "no-run"), UsageError);
+  EXPECT_THROW(write_control_report(*model, options, root_ / "out"), UsageError);  // never over an old one
+  options.run = root_ / "no-run";
+  EXPECT_THROW(write_control_report(*model, options, root_ / "new"), UsageError);
   EXPECT_FALSE(fs::exists(root_ / "new"));
 }
 
