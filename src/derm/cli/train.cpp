@@ -116,7 +116,7 @@ Verb add_train(CLI::App& program, const std::string& command_line) {
   app->add_option("--batch", o.batch, "Images a step; the recipe's if not given");
   app->add_option("--seed", o.seed, "The same seed repeats the run")->capture_default_str();
   app->add_option("--init-from", o.init_from,
-                  "A bundle, checkpoint or safetensors file whose fitting weights start the run");
+                  "A bundle, checkpoint, or safetensors or .pth file whose fitting weights start the run");
   app->add_flag("--with-discriminator", o.with_discriminator,
                 "Keep the discriminator in bundles, for further training");
   app->add_option("--resume", flags->resume, "Go on with this run, to the bit as if it had not stopped");

@@ -22,6 +22,8 @@ class SkinEncoder : public metrics::Extractor {
 
   std::string name() const override;  ///< "skin-encoder-v1"
   int64_t dimension() const override;
+  std::string sha256() const override;         ///< of its weights
+  std::string resize_kernel() const override;  ///< how images reach the size that it looks at
   /// @param images  [N, 3, H, W] in [-1, 1], any size of at least 16 px; resized with antialiasing
   /// @return        [N, dimension()] float on the CPU
   at::Tensor features(const at::Tensor& images) override;

@@ -91,13 +91,27 @@ void write_region(const data::Request& request, const data::MapSpec& map, const 
   std::memcpy(to, drawn.data() + planes.conditions.size() * plane, plane * sizeof(float));
 }
 
+/// Coverage of the union of the regions without soft edges, where no map is drawn that would hold it.
+void write_hard_region(const data::Request& request, int size, float* to) {
+  std::fill(to, to + static_cast<size_t>(size) * static_cast<size_t>(size), 0.0f);
+  for (const data::Region& region : request.regions) {
+    if (region.shape == data::Shape::mask) {
+      for (size_t i = 0; i < region.mask.pixels.size(); ++i)
+        to[i] = std::max(to[i], static_cast<float>(region.mask.pixels[i]) / 255.0f);
+    } else {
+      const std::vector<float> drawn = data::rasterise(region, size, /*edge=*/0, request.seed);
+      for (size_t i = 0; i < drawn.size(); ++i) to[i] = std::max(to[i], drawn[i]);
+    }
+  }
+}
+
 /// An empty batch of n, to be filled sample by sample.
-tensor::Batch new_batch(int64_t n, const data::MapSpec& map) {
+tensor::Batch new_batch(int64_t n, const data::MapSpec& map, bool with_map) {
   tensor::Batch batch;
   const int64_t size = map.size_px;
   batch.image = at::empty({n, 3, size, size}, at::kFloat);
   batch.region = at::empty({n, 1, size, size}, at::kFloat);
-  batch.inputs.map = at::empty({n, map.channels(), size, size}, at::kFloat);
+  if (with_map) batch.inputs.map = at::empty({n, map.channels(), size, size}, at::kFloat);
   batch.inputs.label = at::empty({n}, at::kLong);
   batch.rows.resize(static_cast<size_t>(n));
   return batch;
@@ -108,10 +122,15 @@ void write_sample(tensor::Batch& batch, int64_t at, const Row& row, size_t index
   const int64_t plane = int64_t{map.size_px} * map.size_px;
   write_picture(row.picture, a, batch.image.data_ptr<float>() + at * 3 * plane);
   const data::Request request = transformed(row.request, a);
-  const std::vector<float> encoded = data::encode_map(request, map);
-  std::memcpy(batch.inputs.map.data_ptr<float>() + at * map.channels() * plane, encoded.data(),
-              encoded.size() * sizeof(float));
-  write_region(request, map, encoded, batch.region.data_ptr<float>() + at * plane);
+  float* region = batch.region.data_ptr<float>() + at * plane;
+  if (batch.inputs.map.defined()) {
+    const std::vector<float> encoded = data::encode_map(request, map);
+    std::memcpy(batch.inputs.map.data_ptr<float>() + at * map.channels() * plane, encoded.data(),
+                encoded.size() * sizeof(float));
+    write_region(request, map, encoded, region);
+  } else {
+    write_hard_region(request, map.size_px, region);
+  }
   batch.inputs.label.data_ptr<int64_t>()[at] = row.label;
   batch.rows[static_cast<size_t>(at)] = static_cast<int64_t>(index);
 }
@@ -185,7 +204,7 @@ struct Loader::Impl {
   }
 
   tensor::Batch make(int64_t first, uint64_t mine) {
-    tensor::Batch batch = new_batch(options.batch, options.map);
+    tensor::Batch batch = new_batch(options.batch, options.map, options.with_map);
     for (int64_t i = 0; i < options.batch; ++i) {
       if (stopping || mine != generation) return batch;  // nobody waits for it any more
       const auto k = static_cast<uint64_t>(first + i);
@@ -305,12 +324,12 @@ double Loader::waited_s() const {
 }
 
 tensor::Batch read_rows(const data::DataSet& data, const std::vector<size_t>& rows, const data::MapSpec& map,
-                        data::Shape shape) {
+                        data::Shape shape, bool with_map) {
   check(map);
   for (const size_t row : rows)
     if (row >= data.records().size())
       throw UsageError("read_rows: row {} was asked for, but the data set has {} rows", row, data.records().size());
-  tensor::Batch batch = new_batch(static_cast<int64_t>(rows.size()), map);
+  tensor::Batch batch = new_batch(static_cast<int64_t>(rows.size()), map, with_map);
   parallel_for(rows.size(), [&](size_t i) {
     write_sample(batch, static_cast<int64_t>(i), read_row(data, rows[i], map, shape), rows[i], Augmentation{}, map);
   });

@@ -28,6 +28,7 @@ struct LoaderOptions {
   int threads = 2;
   int64_t prefetch = 4;  ///< batches made ahead
   data::MapSpec map;
+  bool with_map = true;                   ///< false: no map is drawn, and regions have hard edges
   data::Shape shape = data::Shape::mask;  ///< how a row's region is drawn
   AugmentOptions augment;
   int64_t max_cache_bytes =
@@ -42,7 +43,7 @@ class Loader {
   /// @throws DataError: an image that cannot be read (at the latest in next(), naming the file)
   Loader(const data::DataSet& data, std::vector<size_t> rows, const LoaderOptions& options);
   ~Loader();
-  tensor::Batch next();       ///< on the CPU, float32, contiguous; latent undefined
+  tensor::Batch next();       ///< on the CPU, float32, contiguous; latent undefined, map too without with_map
   void seek(int64_t sample);  ///< the next batch begins with this sample of the stream
   double waited_s() const;    ///< how long next() has waited for data in all
 
@@ -53,7 +54,7 @@ class Loader {
 
 /// Rows as they are, unaugmented, in order: for validation and sample grids.
 tensor::Batch read_rows(const data::DataSet& data, const std::vector<size_t>& rows, const data::MapSpec& map,
-                        data::Shape shape);
+                        data::Shape shape, bool with_map = true);
 
 /// The maps and labels of requests.
 tensor::Inputs inputs_of(const std::vector<data::Request>& requests, const data::MapSpec& map);

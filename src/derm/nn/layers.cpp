@@ -46,12 +46,13 @@ at::Tensor phase_matrix(std::vector<float> values, const at::Tensor& like) {
 }  // namespace
 
 ConvImpl::ConvImpl(const ConvOptions& options) : options_(options) {
-  weight = register_parameter("weight", torch::zeros({options.out, options.in, options.kernel, options.kernel}));
+  weight = register_parameter("weight", torch::zeros({options.out, options.in / options.groups, options.kernel, options.kernel}));
   if (options.bias) bias = register_parameter("bias", torch::zeros({options.out}));
 }
 
 at::Tensor ConvImpl::forward(const at::Tensor& x) {
-  return at::conv2d(x, like_activations(weight, x), like_activations(bias, x), options_.stride, options_.padding);
+  return at::conv2d(x, like_activations(weight, x), like_activations(bias, x), options_.stride, options_.padding,
+                    /*dilation=*/1, options_.groups);
 }
 
 UpConvImpl::UpConvImpl(int64_t in, int64_t out, bool with_bias) {

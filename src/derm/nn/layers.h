@@ -12,9 +12,10 @@ namespace derm::nn {
 struct ConvOptions {
   int64_t in = 0, out = 0, kernel = 3, stride = 1, padding = 1;
   bool bias = true;
+  int64_t groups = 1;  ///< `in` makes it depthwise
 };
 
-/// 2-D convolution, zero padding. Parameters `weight` [out, in, k, k] and `bias` [out], as torch.nn.Conv2d.
+/// 2-D convolution, zero padding. Parameters `weight` [out, in / groups, k, k] and `bias` [out], as torch.nn.Conv2d.
 class ConvImpl : public torch::nn::Module {
  public:
   explicit ConvImpl(const ConvOptions& options);

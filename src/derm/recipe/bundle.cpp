@@ -22,6 +22,7 @@ namespace derm::recipe {
 namespace {
 
 constexpr int kFormat = 1;
+constexpr size_t kParts = 8;  // of a judge's answer, each with its mean and deviation in the canary
 constexpr const char* kWeights = "model.safetensors";
 constexpr const char* kDiscriminator = "discriminator.safetensors";
 constexpr const char* kConfig = "config.json";
@@ -174,7 +175,15 @@ bool looks_like_run(const fs::path& path) {
 }  // namespace
 
 nlohmann::json to_json(const BundleConfig& config) {
+  if (is_judge(config.kind)) {
+    return {{"format", config.format},     {"kind", kind_name(config.kind)},
+            {"name", config.name},         {"software", "dermgan " + version()},
+            {"recipe", config.recipe},     {"options", config.options},
+            {"size_px", config.size_px},   {"conditions", config.conditions},
+            {"training", config.training}, {"canary", to_json(config.canary)}};
+  }
   return {{"format", config.format},
+          {"kind", kind_name(config.kind)},
           {"software", "dermgan " + version()},
           {"recipe", config.recipe},
           {"options", config.options},
@@ -193,6 +202,14 @@ BundleConfig config_from_json(const nlohmann::json& json, const std::string& whe
     throw DataError("{}: the bundle has format {}, this version reads format {}; {}", where, config.format, kFormat,
                     config.format > kFormat ? "install a newer dermgan" : "export the bundle again");
   }
+  if (json.contains("kind")) {  // bundles of version 0.1 had none, and were generators
+    try {
+      config.kind = kind_from_name(value_of<std::string>(json, "kind", where));
+    } catch (const UsageError& e) {
+      throw DataError("{}: {}; install a newer dermgan", where, e.what());
+    }
+  }
+  if (is_judge(config.kind)) config.name = value_of<std::string>(json, "name", where);
   config.recipe = value_of<std::string>(json, "recipe", where);
   config.options = member(json, "options", where);
   config.size_px = value_of<int64_t>(json, "size_px", where);
@@ -201,16 +218,16 @@ BundleConfig config_from_json(const nlohmann::json& json, const std::string& whe
   }
   config.conditions = value_of<std::vector<std::string>>(json, "conditions", where);
   if (config.conditions.empty()) throw DataError("{}: \"conditions\" is empty, at least one is expected", where);
-  try {
-    const nlohmann::json& map = member(json, "map", where);
-    config.map.encoding = data::encoding_from_name(value_of<std::string>(map, "encoding", where));
-    config.map.edge = value_of<double>(map, "edge", where);
-    config.offer = data::Offer::from_json(member(json, "offer", where));
-  } catch (const UsageError& e) {
-    throw DataError("{}: {}", where, e.what());
-  } catch (const nlohmann::json::exception& e) {
-    throw DataError("{}: \"offer\" cannot be read: {}", where, e.what());
-  }
+  if (!is_judge(config.kind)) try {
+      const nlohmann::json& map = member(json, "map", where);
+      config.map.encoding = data::encoding_from_name(value_of<std::string>(map, "encoding", where));
+      config.map.edge = value_of<double>(map, "edge", where);
+      config.offer = data::Offer::from_json(member(json, "offer", where));
+    } catch (const UsageError& e) {
+      throw DataError("{}: {}", where, e.what());
+    } catch (const nlohmann::json::exception& e) {
+      throw DataError("{}: \"offer\" cannot be read: {}", where, e.what());
+    }
   if (!(config.map.edge >= 0 && config.map.edge <= 0.5)) {
     throw DataError("{}: \"edge\" is {}, a number from 0 to 0.5 is expected", where, config.map.edge);
   }
@@ -219,12 +236,16 @@ BundleConfig config_from_json(const nlohmann::json& json, const std::string& whe
   config.training = json.value("training", nlohmann::json::object());
   const nlohmann::json& canary = member(json, "canary", where);
   config.canary.request = member(canary, "request", where);
+  if (is_judge(config.kind) && !config.canary.request.is_null())
+    throw DataError("{}: the canary of a judge has no \"request\"; take the bundle from its source again", where);
   config.canary.mean = value_of<std::vector<double>>(canary, "mean", where);
   config.canary.deviation = value_of<std::vector<double>>(canary, "deviation", where);
   config.canary.tolerance = value_of<double>(canary, "tolerance", where);
   if (!config.canary.request.is_null() && (config.canary.mean.size() != 3 || config.canary.deviation.size() != 3)) {
     throw DataError("{}: the canary's \"mean\" and \"deviation\" need 3 numbers each, for R, G and B", where);
   }
+  if (is_judge(config.kind) && (config.canary.mean.size() != kParts || config.canary.deviation.size() != kParts))
+    throw DataError("{}: the canary's \"mean\" and \"deviation\" need {} numbers each", where, kParts);
   return config;
 }
 
@@ -319,8 +340,89 @@ std::string canary_fault(const Canary& canary, const image::Image& image) {
   return "";
 }
 
+at::Tensor judge_canary_input(int64_t size_px) {
+  at::Tensor input = torch::empty({1, 3, size_px, size_px});
+  float* values = input.data_ptr<float>();
+  const double side = static_cast<double>(size_px);
+  for (int64_t c = 0; c < 3; ++c) {
+    for (int64_t y = 0; y < size_px; ++y) {
+      for (int64_t x = 0; x < size_px; ++x) {
+        const double u = (static_cast<double>(x) + 0.5) / side, v = (static_cast<double>(y) + 0.5) / side;
+        // A disc of radius 0.3, a little above and left of the middle; plain arithmetic, no library function.
+        const double d2 = (u - 0.45) * (u - 0.45) + (v - 0.48) * (v - 0.48);
+        const double inside = d2 < 0.09 ? 1 - d2 / 0.18 : 0;
+        const double skin = 0.62 - 0.18 * static_cast<double>(c) + 0.15 * (u - 0.5);
+        const double stripes = (x + 2 * y) % 7 < 2 ? 0.06 : 0.0;
+        *values++ = static_cast<float>(skin - inside * (0.75 - 0.1 * static_cast<double>(c)) + stripes);
+      }
+    }
+  }
+  return input;
+}
+
+namespace {
+
+/// The answer's parts: mean and deviation of each, and the largest magnitude.
+Statistics answer_of(Judge& judge, int64_t size_px, double& largest) {
+  const torch::NoGradGuard no_grad;
+  tensor::ComputePolicy policy;
+  const auto parameters = judge.parameters();
+  if (!parameters.empty()) policy.device = parameters.front().device();
+  const at::Tensor answer =
+      judge.judge(policy.activations(judge_canary_input(size_px))).to(at::kCPU, at::kDouble).flatten().contiguous();
+  largest = answer.abs().max().item<double>();
+  const auto n = static_cast<size_t>(answer.numel());
+  const double* values = answer.data_ptr<double>();
+  Statistics s;
+  s.mean.assign(kParts, 0);
+  s.deviation.assign(kParts, 0);
+  for (size_t part = 0; part < kParts; ++part) {
+    const size_t from = std::min(part * n / kParts, n - 1), to = std::max(from + 1, (part + 1) * n / kParts);
+    const double count = static_cast<double>(to - from);
+    double sum = 0, squares = 0;
+    for (size_t i = from; i < to; ++i) sum += values[i], squares += values[i] * values[i];
+    s.mean[part] = sum / count;
+    s.deviation[part] = std::sqrt(std::max(0.0, squares / count - s.mean[part] * s.mean[part]));
+  }
+  return s;
+}
+
+}  // namespace
+
+Canary make_judge_canary(Judge& judge, int64_t size_px) {
+  const bool training = judge.is_training();
+  judge.eval();
+  double largest = 0;
+  const Statistics s = answer_of(judge, size_px, largest);
+  judge.train(training);
+  Canary canary;
+  canary.mean = s.mean;
+  canary.deviation = s.deviation;
+  canary.tolerance = 0.02 * largest;
+  return canary;
+}
+
+std::string judge_canary_fault(Judge& judge, const BundleConfig& config) {
+  double largest = 0;
+  const Statistics s = answer_of(judge, config.size_px, largest);
+  const Canary& canary = config.canary;
+  for (size_t part = 0; part < kParts; ++part) {
+    const auto fault = [&](const char* what, double found, double expected) {
+      return std::abs(found - expected) <= canary.tolerance  // false for NaN
+                 ? std::string()
+                 : fmt::format(
+                       "the {} of part {} of its answer is {:.4f}, {:.4f} +- {:.4f} was noted when the bundle "
+                       "was written",
+                       what, part + 1, found, expected, canary.tolerance);
+    };
+    if (const std::string f = fault("mean", s.mean[part], canary.mean.at(part)); !f.empty()) return f;
+    if (const std::string f = fault("deviation", s.deviation[part], canary.deviation.at(part)); !f.empty()) return f;
+  }
+  return "";
+}
+
 void write_bundle(const fs::path& directory, const BundleFiles& files) {
-  if (!files.generator) throw UsageError("{}: a bundle needs a generator", directory.string());
+  if (!files.generator) throw UsageError("{}: a bundle needs a network", directory.string());
   const bool replace = fs::exists(directory) && !fs::is_empty(directory);
   if (replace && !looks_like_bundle(directory)) {
     throw UsageError("{}: holds something that is no bundle; name another directory", directory.string());
@@ -404,15 +506,24 @@ BundleConfig read_bundle_config(const fs::path& bundle) {
 
 std::string bundle_sha256(const fs::path& bundle) { return sha256_file(bundle / kWeights); }
 
-LoadedGenerator load_bundle(const fs::path& bundle, const Catalogue& catalogue, const at::Device& device) {
+namespace {
+
+/// A bundle of any kind: `kept` names the player whose weights are in model.safetensors.
+LoadedGenerator load_any(const fs::path& bundle, BundleConfig config, const Catalogue& catalogue,
+                         const at::Device& device) {
   LoadedGenerator loaded;
-  loaded.config = read_bundle_config(bundle);
+  loaded.config = std::move(config);
   const std::string where = (bundle / kConfig).string();
+  const std::string kept = kept_player(loaded.config.kind);
   try {
     loaded.recipe = catalogue.make(loaded.config.recipe);
     Options options;
     loaded.recipe->bind(options);
     options.read_json(loaded.config.options, where + ", \"options\"");
+    if (loaded.recipe->kind() != loaded.config.kind) {
+      throw UsageError("its kind is \"{}\", but the recipe \"{}\" makes a {}", kind_name(loaded.config.kind),
+                       loaded.config.recipe, kind_name(loaded.recipe->kind()));
+    }
     const ImageSpec spec = image_spec(*loaded.recipe, loaded.config.size_px, loaded.config.conditions);
     loaded.recipe->validate(spec);
     at::Generator random = at::detail::createCPUGenerator(0);  // what it draws is overwritten
@@ -421,19 +532,42 @@ LoadedGenerator load_bundle(const fs::path& bundle, const Catalogue& catalogue, 
     // What a file says wrongly is no wrong question of the user's.
     throw DataError("{}: {}", where, e.what());
   }
-  generator_of(loaded.players);  // throws if the recipe has none
   const std::string hint = loaded.recipe->hint();
   if (!fs::exists(bundle / kDiscriminator)) {
-    std::erase_if(loaded.players, [](const auto& player) { return player.first != "generator"; });
+    std::erase_if(loaded.players, [&](const auto& player) { return player.first != kept; });
   }
   for (auto& [name, module] : loaded.players) {
-    if (name != "generator" && name != "discriminator") continue;
-    const fs::path file = bundle / (name == "generator" ? kWeights : kDiscriminator);
+    if (name != kept && name != "discriminator") continue;
+    const fs::path file = bundle / (name == kept ? kWeights : kDiscriminator);
     tensor::load_state(*module, tensor::read_safetensors(file), file.string(), hint);
     module->to(device);
     module->eval();
   }
   return loaded;
+}
+
+}  // namespace
+
+LoadedGenerator load_bundle(const fs::path& bundle, const Catalogue& catalogue, const at::Device& device) {
+  BundleConfig config = read_bundle_config(bundle);
+  if (is_judge(config.kind)) {
+    throw UsageError("{}: is a {} (\"{}\"), which makes no images; give the bundle of a generator", bundle.string(),
+                     kind_name(config.kind), config.name);
+  }
+  LoadedGenerator loaded = load_any(bundle, std::move(config), catalogue, device);
+  generator_of(loaded.players);  // throws if the recipe has none
+  return loaded;
+}
+
+LoadedJudge load_judge(const fs::path& bundle, Kind expected, const Catalogue& catalogue, const at::Device& device) {
+  BundleConfig config = read_bundle_config(bundle);
+  if (config.kind != expected) {
+    throw UsageError("{}: is the bundle of a {} (recipe \"{}\"); a {} is expected", bundle.string(),
+                     kind_name(config.kind), config.recipe, kind_name(expected));
+  }
+  LoadedGenerator loaded = load_any(bundle, std::move(config), catalogue, device);
+  judge_of(loaded.players);  // throws if the recipe has none
+  return {.config = std::move(loaded.config), .recipe = std::move(loaded.recipe), .players = std::move(loaded.players)};
 }
 
 }  // namespace derm::recipe

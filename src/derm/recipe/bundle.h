@@ -1,5 +1,5 @@
 #pragma once
-// A bundle generates: one directory with model.safetensors, config.json, README.md, checksums and a canary.
+// A bundle generates, or judges: one directory with model.safetensors, config.json, README.md, checksums and a canary.
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -16,17 +16,19 @@ namespace derm::recipe {
 
 namespace fs = std::filesystem;
 
-/// A request and the statistics that its image must have, within a tolerance that allows for another machine's
-/// rounding.
+/// What a network is asked and the statistics that its answer must have, within a tolerance that allows for another
+/// machine's rounding. A generator is asked for an image; a judge is shown judge_canary_input().
 struct Canary {
-  nlohmann::json request;
-  std::vector<double> mean, deviation;  ///< of R, G, B in 0..255
+  nlohmann::json request;               ///< null for a judge
+  std::vector<double> mean, deviation;  ///< of R, G, B in 0..255; of a judge's answer in eight equal parts
   double tolerance = 2.0;
 };
 
 /// What config.json says.
 struct BundleConfig {
   int format = 1;
+  Kind kind = Kind::generator;
+  std::string name;  ///< of a judge: what its figures carry
   std::string recipe;
   nlohmann::json options;  ///< the recipe's own, resolved
   int64_t size_px = 0;
@@ -57,9 +59,21 @@ Canary make_canary(Generator& generator, const BundleConfig& config, const Needs
 /// Nothing if the image of the canary's request is what it should be; else the sentence that says what differs.
 std::string canary_fault(const Canary& canary, const image::Image& image);
 
+/// What every judge is shown for its canary: a disc that darkens towards its middle on skin that gets lighter to the
+/// right, fine stripes over both. [1, 3, size_px, size_px], the same on every machine.
+at::Tensor judge_canary_input(int64_t size_px);
+
+/// The canary of a judge's bundle in the making: its answer (where it is, in eval mode, fp32) to judge_canary_input(),
+/// flattened and cut into eight parts. The tolerance is 2 % of the answer's largest value.
+Canary make_judge_canary(Judge& judge, int64_t size_px);
+
+/// Nothing if the judge answers as it did when its bundle was written; else the sentence that says what differs. The
+/// judge must be in eval mode; it is asked in fp32.
+std::string judge_canary_fault(Judge& judge, const BundleConfig& config);
+
 struct BundleFiles {
   BundleConfig config;
-  const torch::nn::Module* generator = nullptr;
+  const torch::nn::Module* generator = nullptr;      ///< or the judge: what the bundle keeps
   const torch::nn::Module* discriminator = nullptr;  ///< kept for further training if given
   std::string card;                                  ///< README.md
   bool half = true;                                  ///< fp16 weights (vectors and statistics of layers stay fp32)
@@ -79,11 +93,20 @@ fs::path find_bundle(const fs::path& path);
 BundleConfig read_bundle_config(const fs::path& bundle);
 std::string bundle_sha256(const fs::path& bundle);  ///< of model.safetensors
 
+struct LoadedJudge {
+  BundleConfig config;
+  std::unique_ptr<Recipe> recipe;
+  Players players;  ///< in eval mode; holds "judge" with the bundle's weights
+};
+/// @param expected  of another kind: UsageError naming both
+LoadedJudge load_judge(const fs::path& bundle, Kind expected, const Catalogue& catalogue, const at::Device& device);
+
 struct LoadedGenerator {
   BundleConfig config;
   std::unique_ptr<Recipe> recipe;
   Players players;  ///< in eval mode; holds "generator" with the bundle's weights ("discriminator" if it was kept)
 };
+/// @throws UsageError for a judge's bundle
 LoadedGenerator load_bundle(const fs::path& bundle, const Catalogue& catalogue, const at::Device& device);
 
 }  // namespace derm::recipe

@@ -17,6 +17,36 @@ Generator& generator_of(const Players& players) {
   return *generator;
 }
 
+Judge& judge_of(const Players& players) {
+  const auto found = players.find("judge");
+  auto* judge = found == players.end() ? nullptr : dynamic_cast<Judge*>(found->second.get());
+  TORCH_INTERNAL_ASSERT(judge, "a judge recipe's players hold a Judge named \"judge\"");
+  return *judge;
+}
+
+namespace {
+
+constexpr std::pair<Kind, const char*> kKinds[] = {{Kind::generator, "generator"},
+                                                   {Kind::segmenter, "segmenter"},
+                                                   {Kind::classifier, "classifier"},
+                                                   {Kind::encoder, "encoder"}};
+
+}  // namespace
+
+std::string kind_name(Kind kind) {
+  for (const auto& [value, name] : kKinds)
+    if (value == kind) return name;
+  TORCH_INTERNAL_ASSERT(false, "a kind without a name");
+}
+
+Kind kind_from_name(const std::string& name) {
+  for (const auto& [value, known] : kKinds)
+    if (name == known) return value;
+  throw UsageError("kind is \"{}\", expected generator, segmenter, classifier or encoder", name);
+}
+
+std::string kept_player(Kind kind) { return is_judge(kind) ? "judge" : "generator"; }
+
 at::Tensor StepMemo::get(const std::string& name, const std::function<at::Tensor()>& make) {
   const auto found = values_.find(name);
   if (found != values_.end()) return found->second;
@@ -26,6 +56,10 @@ at::Tensor StepMemo::get(const std::string& name, const std::function<at::Tensor
 }
 
 double Recipe::lr_factor(double) const { return 1.0; }
+
+std::vector<Figure> Recipe::figures(Judge&, const std::vector<tensor::Batch>&, const tensor::ComputePolicy&) const {
+  TORCH_INTERNAL_ASSERT(false, "a judge's recipe gives its figures, and a generator's is not asked for any");
+}
 
 void Catalogue::add(const std::string& name, const std::string& summary, Factory factory) {
   entries_.push_back({name, summary, std::move(factory)});

@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kSampleBatch = 8;
 constexpr size_t kFewestForKid = 64, kMostForKid = 500;
+constexpr size_t kFigureBatch = 32, kMostForFigures = 500;
 
 tensor::Inputs slice(const tensor::Inputs& all, int64_t from) {
   const auto cut = [&](const at::Tensor& t) {
@@ -122,6 +123,35 @@ nlohmann::json ValidationKid::measure(recipe::Generator& generator, const tensor
           {"reference", "validation"},
           {"seed", 0},
           {"ema", true}};
+}
+
+ValidationFigures::ValidationFigures(const recipe::Recipe& recipe, const data::DataSet& data, std::vector<size_t> rows,
+                                     const data::MapSpec& map, data::Shape shape)
+    : recipe_(recipe) {
+  if (rows.size() > kMostForFigures) {
+    Rng(1).shuffle(rows);
+    rows.resize(kMostForFigures);
+  }
+  for (size_t i = 0; i < rows.size(); i += kFigureBatch) {
+    const std::vector<size_t> some(rows.begin() + static_cast<std::ptrdiff_t>(i),
+                                   rows.begin() + static_cast<std::ptrdiff_t>(std::min(i + kFigureBatch, rows.size())));
+    batches_.push_back(loader::read_rows(data, some, map, shape, /*with_map=*/false));
+  }
+}
+
+nlohmann::json ValidationFigures::measure(recipe::Judge& judge, const tensor::ComputePolicy& policy) const {
+  torch::NoGradGuard guard;
+  const bool was_training = judge.is_training();
+  judge.eval();
+  recipe_.calibrate(judge, batches_, policy);
+  const std::vector<recipe::Figure> measured = recipe_.figures(judge, batches_, policy);
+  judge.train(was_training);
+  TORCH_INTERNAL_ASSERT(!measured.empty(), "a judge's recipe gives at least one figure");
+  nlohmann::json figures;
+  for (const recipe::Figure& figure : measured) figures[figure.name] = figure.value;
+  int64_t n = 0;
+  for (const tensor::Batch& batch : batches_) n += batch.image.size(0);
+  return {{"figures", figures}, {"first", measured.front().name}, {"n", n}, {"reference", "validation"}, {"ema", true}};
 }
 
 }  // namespace derm::training

@@ -50,6 +50,21 @@ class ValidationKid {
   at::Tensor real_features_;
 };
 
+/// What a judge's recipe measures of it on the validation images, read once.
+class ValidationFigures {
+ public:
+  ValidationFigures(const recipe::Recipe& recipe, const data::DataSet& data, std::vector<size_t> rows,
+                    const data::MapSpec& map, data::Shape shape);
+  bool available() const { return !batches_.empty(); }
+  /// Calibrates the judge, then measures it, in eval mode and without gradients; the mode is put back.
+  /// "figures": names and values; "first": the name of the one that `best` follows; "n", "reference"
+  nlohmann::json measure(recipe::Judge& judge, const tensor::ComputePolicy& policy) const;
+
+ private:
+  const recipe::Recipe& recipe_;
+  std::vector<tensor::Batch> batches_;
+};
+
 /// Latents for `count` samples, one seed each; undefined if the recipe needs none.
 at::Tensor latents(const recipe::Needs& needs, int64_t size_px, uint64_t first_seed, int64_t count);
 

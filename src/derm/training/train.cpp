@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include <torch/torch.h>
 
@@ -15,6 +16,7 @@
 #include "derm/image/codec.h"
 #include "derm/nn/ema.h"
 #include "derm/recipe/bundle.h"
+#include "derm/tensor/pth.h"
 #include "derm/tensor/state.h"
 #include "derm/training/adam.h"
 #include "derm/training/card.h"
@@ -62,8 +64,13 @@ class Trainer {
           options_.data, data_.min_quality());
     validation_rows_ = data_.usable("validation");
     spec_ = recipe::image_spec(recipe, options_.size_px, data_.conditions());
+    for (const std::string& condition : spec_.conditions)
+      spec_.counts.push_back(std::count_if(rows_.begin(), rows_.end(),
+                                           [&](size_t row) { return data_.records()[row].condition == condition; }));
     recipe.validate(spec_);
     needs_ = recipe.needs();
+    kept_ = recipe::kept_player(recipe.kind());
+    judges_ = recipe::is_judge(recipe.kind());
     map_ = data::MapSpec{
         .encoding = needs_.encoding, .conditions = data_.conditions(), .size_px = static_cast<int>(options_.size_px)};
     offer_ = data::offer_of(data_);
@@ -75,11 +82,11 @@ class Trainer {
     at::Generator random =
         at::detail::createCPUGenerator(mix_seed(static_cast<uint64_t>(options_.seed), hash_text("weights")));
     players_ = recipe.make_players(spec_, random);
-    average_ = recipe.make_players(spec_, random).at("generator");
+    average_ = recipe.make_players(spec_, random).at(kept_);
     for (auto& [name, player] : players_) player->to(policy_.device);
     average_->to(policy_.device);
     if (!options_.init_from.empty()) initialise_from(options_.init_from);
-    nn::copy_state(*average_, *players_.at("generator"));
+    nn::copy_state(*average_, *players_.at(kept_));
     average_->eval();
     for (auto& [name, player] : players_) {
       std::vector<std::pair<std::string, at::Tensor>> parameters;
@@ -93,6 +100,7 @@ class Trainer {
     loading.seed = static_cast<uint64_t>(options_.seed);
     loading.threads = policy_.device.is_cpu() ? std::max(1, policy_.threads / 2) : policy_.threads;
     loading.map = map_;
+    loading.with_map = !judges_ || needs_.map;
     loading.shape = shape_;
     loading.augment = options_.augment;
     loader_ = std::make_unique<loader::Loader>(data_, rows_, loading);
@@ -114,15 +122,22 @@ class Trainer {
              validation_rows_.size(), options_.size_px, options_.batch, policy_.text(), sizes);
     TensorBoardWriter board(run);
     board_ = &board;
-    FixedSamples samples(recipe_, offer_, map_);
-    ValidationKid kid(recipe_, data_, validation_rows_, map_, shape_);
-    if (!kid.available())
-      log_info("{} validation images are fewer than 64: no KID, and `best` follows `latest`", validation_rows_.size());
-    samples_ = &samples;
-    kid_ = &kid;
+    std::optional<FixedSamples> samples;
+    std::optional<ValidationKid> kid;
+    std::optional<ValidationFigures> figures;
+    if (judges_) {
+      figures_ = &figures.emplace(recipe_, data_, validation_rows_, map_, shape_);
+      if (!figures->available()) log_info("there are no validation images: no figures, and `best` follows `latest`");
+    } else {
+      samples_ = &samples.emplace(recipe_, offer_, map_);
+      kid_ = &kid.emplace(recipe_, data_, validation_rows_, map_, shape_);
+      if (!kid->available())
+        log_info("{} validation images are fewer than 64: no KID, and `best` follows `latest`",
+                 validation_rows_.size());
+    }
     if (!fs::exists(run / "reals.png")) {
       image::write_png(run / "reals.png", reals_sheet(data_, rows_, options_.size_px));
-      write_fakes(0);
+      if (!judges_) write_fakes(0);
     }
     loader_->seek(step_ * options_.batch);
     started_ = Clock::now();
@@ -156,7 +171,8 @@ class Trainer {
     const auto state = nlohmann::json::parse(read_file(checkpoint / "state.json"));
     step_ = state.at("step");
     elapsed_before_ = state.at("elapsed_s");
-    if (state.contains("best_kid")) best_kid_ = state.at("best_kid");
+    if (state.contains("best_kid")) best_ = state.at("best_kid");
+    if (state.contains("best_figure")) best_ = state.at("best_figure");
     for (auto& [name, player] : players_) {
       const fs::path file = checkpoint / (name + ".safetensors");
       tensor::load_state(*player, tensor::read_safetensors(file), file.string(), recipe_.hint());
@@ -203,32 +219,33 @@ class Trainer {
   }
 
   void initialise_from(const std::string& source) {
-    fs::path directory = source, generator_file, discriminator_file;
+    fs::path directory = source, kept_file, discriminator_file;
     if (fs::is_directory(directory)) {
       if (fs::exists(directory / "state.json")) {  // a checkpoint
-        generator_file = directory / "average.safetensors";
+        kept_file = directory / "average.safetensors";
         discriminator_file = directory / "discriminator.safetensors";
       } else {
         directory = recipe::find_bundle(directory);
-        generator_file = directory / "model.safetensors";
+        kept_file = directory / "model.safetensors";
         discriminator_file = directory / "discriminator.safetensors";
       }
     } else {
-      generator_file = directory;
+      kept_file = directory;
     }
     const auto take = [&](const std::string& player, const fs::path& file) {
       if (!players_.contains(player) || !fs::exists(file)) return;
       auto& module = *players_.at(player);
-      const auto missing = tensor::load_matching(module, tensor::read_safetensors(file));
+      const auto missing = tensor::load_matching(module, tensor::read_weights(file).state);
       const auto all = tensor::state_of(module).size();
       if (missing.size() == all)
         throw UsageError("{}: none of its tensors fits {}; give a file of the same recipe", file.string(),
                          recipe_.hint());
       log_info("{} starts from {}: {} of {} tensors fit", player, file.string(), all - missing.size(), all);
     };
-    if (!fs::exists(generator_file))
-      throw UsageError("{}: there is nothing to start from; give a bundle, a checkpoint or a safetensors file", source);
-    take("generator", generator_file);
+    if (!fs::exists(kept_file))
+      throw UsageError("{}: there is nothing to start from; give a bundle, a checkpoint, or a safetensors or .pth file",
+                       source);
+    take(kept_, kept_file);
     take("discriminator", discriminator_file);
   }
 
@@ -254,7 +271,8 @@ class Trainer {
       batch.inputs.latent = draw({options_.batch, needs_.latent});
 
     recipe::StepMemo memo;
-    recipe::StepContext context{.batch = batch, .step = step_, .kimg = kimg(), .random = random, .memo = memo};
+    recipe::StepContext context{
+        .batch = batch, .step = step_, .kimg = kimg(), .random = random, .memo = memo, .policy = policy_};
     lr_factor_ = recipe_.lr_factor(std::min(1.0, progress_share()));
     for (const auto& phase : phases_) {
       if (step_ % phase.every != 0) continue;
@@ -275,7 +293,7 @@ class Trainer {
     const double decay = half_life > 0 ? std::pow(0.5, static_cast<double>(options_.batch) / half_life) : 0;
     // Early on the average follows quickly, so that the first pictures show the network and not its initial weights.
     const double warm = static_cast<double>(step_ + 1) / static_cast<double>(step_ + 10);
-    nn::update_average(*average_, *players_.at("generator"), std::min(decay, warm));
+    nn::update_average(*average_, *players_.at(kept_), std::min(decay, warm));
     ++step_;
     if (policy_.device.is_cpu() || step_ % kCheckEveryOnDevice == 0) check_pending();
   }
@@ -351,20 +369,39 @@ class Trainer {
                           run_.string(), name, step_);
     nlohmann::json metric;
     bool is_best = true;
-    if (kid_->available()) {
+    if (judges_) {
+      if (figures_->available()) {
+        auto& judge = dynamic_cast<recipe::Judge&>(*average_);
+        metric = figures_->measure(judge, policy_);
+        metric["step"] = step_;
+        metric["kimg"] = kimg();
+        const std::string first = metric["first"];
+        const double value = metric["figures"][first];
+        is_best = !(value >= best_);
+        if (is_best) best_ = value;
+        append_line(run_ / "metric-judge.jsonl", metric);
+        std::string text;
+        for (const auto& [name, figure] : metric["figures"].items()) {
+          board_->scalar("metric/" + name, figure.get<double>(), step_);
+          text += fmt::format("{}{} {:.4f}", text.empty() ? "" : ", ", name, figure.get<double>());
+        }
+        log_info("step {}, {:.2f} kimg: {} ({} validation images){}", step_, kimg(), text, metric["n"].get<int64_t>(),
+                 is_best ? ", best so far" : "");
+      }
+    } else if (kid_->available()) {
       metric = kid_->measure(dynamic_cast<recipe::Generator&>(*average_), policy_);
       metric["step"] = step_;
       metric["kimg"] = kimg();
       const double value = metric["kid"];
-      is_best = !(value >= best_kid_);
-      if (is_best) best_kid_ = value;
+      is_best = !(value >= best_);
+      if (is_best) best_ = value;
       append_line(run_ / fmt::format("metric-kid-{}.jsonl", metric["extractor"].get<std::string>()), metric);
       board_->scalar("metric/kid", value, step_);
       log_info("step {}, {:.2f} kimg: KID {:.4f} +- {:.4f} ({}, {} validation images){}", step_, kimg(), value,
                metric["deviation"].get<double>(), metric["extractor"].get<std::string>(),
                metric["n_real"].get<int64_t>(), is_best ? ", best so far" : "");
     }
-    write_fakes(step_);
+    if (!judges_) write_fakes(step_);
     const fs::path checkpoint = write_checkpoint(metric);
     point_to(run_, "latest", checkpoint);
     if (is_best) point_to(run_, "best", checkpoint);
@@ -390,7 +427,7 @@ class Trainer {
     tensor::write_safetensors(directory.path() / "optimiser.safetensors", moments);
     nlohmann::json state = {
         {"format", 1}, {"step", step_}, {"kimg", kimg()}, {"elapsed_s", elapsed()}, {"code_version", version()}};
-    if (std::isfinite(best_kid_)) state["best_kid"] = best_kid_;
+    if (std::isfinite(best_)) state[judges_ ? "best_figure" : "best_kid"] = best_;
     write_file(directory.path() / "state.json", state.dump(2) + "\n");
 
     recipe::BundleConfig config;
@@ -416,8 +453,13 @@ class Trainer {
                        {"region_shape", options_.region_shape},
                        {"elapsed_s", elapsed()},
                        {"init_from", options_.init_from}};
-    auto& average = dynamic_cast<recipe::Generator&>(*average_);
-    config.canary = recipe::make_canary(average, config, needs_);
+    config.kind = recipe_.kind();
+    if (judges_) {
+      config.name = recipe_.judge_name().empty() ? options_.recipe : recipe_.judge_name();
+      config.canary = recipe::make_judge_canary(dynamic_cast<recipe::Judge&>(*average_), config.size_px);
+    } else {
+      config.canary = recipe::make_canary(dynamic_cast<recipe::Generator&>(*average_), config, needs_);
+    }
     recipe::BundleFiles files{.config = config, .generator = average_.get(), .card = model_card(config, data_)};
     if (options_.with_discriminator && players_.contains("discriminator"))
       files.discriminator = players_.at("discriminator").get();
@@ -431,6 +473,8 @@ class Trainer {
   data::DataSet data_;
   std::vector<size_t> rows_, validation_rows_;
   data::Shape shape_ = data::Shape::mask;
+  std::string kept_;  ///< the player that bundles keep
+  bool judges_ = false;
   recipe::ImageSpec spec_;
   recipe::Needs needs_;
   data::MapSpec map_;
@@ -444,11 +488,12 @@ class Trainer {
 
   fs::path run_;
   TensorBoardWriter* board_ = nullptr;
-  FixedSamples* samples_ = nullptr;
-  ValidationKid* kid_ = nullptr;
+  FixedSamples* samples_ = nullptr;       ///< of a generator
+  ValidationKid* kid_ = nullptr;          ///< of a generator
+  ValidationFigures* figures_ = nullptr;  ///< of a judge
   int64_t step_ = 0, last_log_step_ = 0, last_snapshot_step_ = 0;
   double elapsed_before_ = 0, last_snapshot_kimg_ = 0, lr_factor_ = 1;
-  double best_kid_ = std::numeric_limits<double>::infinity();
+  double best_ = std::numeric_limits<double>::infinity();
   Clock::time_point started_ = Clock::now(), last_log_ = started_, last_snapshot_ = started_;
   std::vector<PendingTerm> pending_;
   std::map<std::string, std::pair<double, int64_t>> sums_;
@@ -485,7 +530,7 @@ void TrainOptions::bind(Options& o) {
   o.add("snapshot_minutes", snapshot_minutes, "between checkpoints; 0: off");
   o.add("snapshot_kimg", snapshot_kimg, "between checkpoints; 0: off");
   o.add("keep_checkpoints", keep_checkpoints, "how many to keep beside the best");
-  o.add("init_from", init_from, "bundle, checkpoint or safetensors file whose fitting weights start the run");
+  o.add("init_from", init_from, "bundle, checkpoint, or safetensors or .pth file whose fitting weights start the run");
   o.add("with_discriminator", with_discriminator, "keep the discriminator in bundles, for further training");
   o.section("augment", augment);
   o.section("compute", compute);

@@ -28,7 +28,7 @@ struct TrainOptions {
   double snapshot_minutes = 10;       ///< checkpoint, sample grid and validation KID; 0: only by kimg
   double snapshot_kimg = 0;           ///< the same by images shown; 0: off
   int64_t keep_checkpoints = 2;
-  std::string init_from;            ///< a bundle, checkpoint or safetensors file whose fitting weights start the run
+  std::string init_from;  ///< a bundle, checkpoint, or safetensors or .pth file whose fitting weights start the run
   bool with_discriminator = false;  ///< keep the discriminator in bundles
   loader::AugmentOptions augment;
   tensor::ComputeOptions compute;

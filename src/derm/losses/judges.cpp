@@ -1,0 +1,38 @@
+#include "derm/losses/judges.h"
+
+#include <torch/torch.h>
+
+#include "derm/base/error.h"
+
+namespace derm::losses {
+
+at::Tensor soft_dice(const at::Tensor& logits, const at::Tensor& truth) {
+  const at::Tensor p = at::sigmoid(logits);
+  const at::Tensor both = (p * truth).sum({1, 2, 3}), sizes = p.sum({1, 2, 3}) + truth.sum({1, 2, 3});
+  return (1 - (2 * both + 1) / (sizes + 1)).mean();
+}
+
+at::Tensor balanced_cross_entropy(const at::Tensor& logits, const at::Tensor& label, const at::Tensor& prior,
+                                  double smoothing) {
+  const at::Tensor log_p = at::log_softmax(logits + prior.log(), 1);
+  const at::Tensor right = log_p.gather(1, label.unsqueeze(1)).squeeze(1);
+  return -((1 - smoothing) * right + smoothing * log_p.mean(1)).mean();
+}
+
+VicReg vicreg(const at::Tensor& a, const at::Tensor& b) {
+  if (a.dim() != 2 || a.sizes() != b.sizes() || a.size(0) < 2)
+    throw UsageError("vicreg takes two views [N, D] of at least two images, got [{}] and [{}]",
+                     fmt::join(a.sizes(), ", "), fmt::join(b.sizes(), ", "));
+  const auto n = static_cast<double>(a.size(0)), d = static_cast<double>(a.size(1));
+  const auto variance = [](const at::Tensor& z) { return at::relu(1 - (z.var(0, true) + 1e-4).sqrt()).mean(); };
+  const auto covariance = [&](const at::Tensor& z) {
+    const at::Tensor centred = z - z.mean(0, true);
+    const at::Tensor c = at::matmul(centred.t(), centred) / (n - 1);
+    return (c.square().sum() - c.diagonal().square().sum()) / d;
+  };
+  return {.invariance = (a - b).square().mean(),
+          .variance = (variance(a) + variance(b)) / 2,
+          .covariance = covariance(a) + covariance(b)};
+}
+
+}  // namespace derm::losses
