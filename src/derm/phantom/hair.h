@@ -4,6 +4,6 @@
 namespace derm::phantom {
 
 /// Hairs of the asked colour, density, length and curl, with their shadows.
-void add_hair(Canvas &canvas, const Scene &scene);
+void add_hair(Canvas& canvas, const Scene& scene);
 
-} // namespace derm::phantom
+}  // namespace derm::phantom

@@ -4,7 +4,7 @@
 
 namespace derm::phantom {
 
-inline constexpr int kBands = 31; ///< 400 to 700 nm by 10 nm
+inline constexpr int kBands = 31;  ///< 400 to 700 nm by 10 nm
 using Spectrum = std::array<double, kBands>;
 constexpr double wavelength_nm(int band) { return 400 + 10.0 * band; }
 
@@ -16,7 +16,7 @@ constexpr double wavelength_nm(int band) { return 400 + 10.0 * band; }
 Spectrum illuminant(double kelvin);
 
 struct Photometry {
-  double illuminant_k = 6504; ///< 2000 to 25000
+  double illuminant_k = 6504;  ///< 2000 to 25000
   /// 1: the light's own white comes out neutral; 0: it is taken for D65, and
   /// keeps its cast. Von Kries in Bradford's primaries (observer) or in the
   /// sensor's own channels (camera).
@@ -31,6 +31,6 @@ struct Photometry {
 /// Linear sRGB = sum over bands of weight times reflectance; a perfect
 /// reflector in balanced light is (1, 1, 1).
 using SensorWeights = std::array<Spectrum, 3>;
-SensorWeights sensor_weights(const Photometry &photometry);
+SensorWeights sensor_weights(const Photometry& photometry);
 
-} // namespace derm::phantom
+}  // namespace derm::phantom

@@ -5,6 +5,6 @@
 
 namespace derm::phantom {
 
-Phantom make_phantom(const Scene &scene);
+Phantom make_phantom(const Scene& scene);
 
-} // namespace derm::phantom
+}  // namespace derm::phantom

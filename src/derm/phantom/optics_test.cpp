@@ -11,14 +11,10 @@
 namespace derm::phantom {
 namespace {
 
-double ita_of(double melanosomes, double blood) {
-  return image::ita_degrees(skin_colour(melanosomes, blood));
-}
+double ita_of(double melanosomes, double blood) { return image::ita_degrees(skin_colour(melanosomes, blood)); }
 
 double median(std::vector<double> values) {
-  std::nth_element(values.begin(),
-                   values.begin() + static_cast<ptrdiff_t>(values.size() / 2),
-                   values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2), values.end());
   return values[values.size() / 2];
 }
 
@@ -33,15 +29,13 @@ double median_ita(double low, double high) {
 
 TEST(SkinOptics, ItaFallsStrictlyWithMelanin) {
   for (const double blood : {0.002, 0.01, 0.05})
-    for (double f = 0.002; f < 0.9; f *= 1.15)
-      EXPECT_LT(ita_of(f * 1.15, blood), ita_of(f, blood)) << f;
+    for (double f = 0.002; f < 0.9; f *= 1.15) EXPECT_LT(ita_of(f * 1.15, blood), ita_of(f, blood)) << f;
 }
 
 TEST(SkinOptics, RednessRisesWithBlood) {
   for (const double f : {0.013, 0.05, 0.12})
     for (double b = 0.002; b < 0.1; b *= 1.5)
-      EXPECT_GT(skin_colour(f, b * 1.5).a, skin_colour(f, b).a)
-          << f << " " << b;
+      EXPECT_GT(skin_colour(f, b * 1.5).a, skin_colour(f, b).a) << f << " " << b;
 }
 
 TEST(SkinOptics, ItaGoesFromPlusSeventyToMinusSeventyWithoutHoles) {
@@ -58,10 +52,8 @@ TEST(SkinOptics, ItaGoesFromPlusSeventyToMinusSeventyWithoutHoles) {
 }
 
 TEST(SkinOptics, MelanosomeFractionsOfLightModerateAndDarkAdultsComeOutSo) {
-  const double light = median_ita(0.013, 0.063),
-               moderate = median_ita(0.11, 0.16), dark = median_ita(0.18, 0.43);
-  std::printf("median ITA: light %.1f, moderate %.1f, dark %.1f\n", light,
-              moderate, dark);
+  const double light = median_ita(0.013, 0.063), moderate = median_ita(0.11, 0.16), dark = median_ita(0.18, 0.43);
+  std::printf("median ITA: light %.1f, moderate %.1f, dark %.1f\n", light, moderate, dark);
   EXPECT_GT(light, 41);
   EXPECT_GT(moderate, 10);
   EXPECT_LT(moderate, 41);
@@ -118,14 +110,13 @@ TEST(SkinOptics, ReflectanceIsAShareAndSmallestWhereBloodAndMelaninAbsorbMost) {
         EXPECT_GT(v, 0.0);
         EXPECT_LT(v, 1.0);
       }
-      EXPECT_LT(r[2], r[30]); // 420 nm against 700 nm
+      EXPECT_LT(r[2], r[30]);  // 420 nm against 700 nm
     }
 }
 
 TEST(SkinOptics, FractionForAnItaGivesThatIta) {
   for (double ita = -70; ita <= 65; ita += 5)
-    EXPECT_NEAR(ita_of(melanosome_fraction_for_ita(ita, 0.01), 0.01), ita,
-                0.01);
+    EXPECT_NEAR(ita_of(melanosome_fraction_for_ita(ita, 0.01), 0.01), ita, 0.01);
 }
 
 TEST(SkinOptics, TableAgreesWithTheModel) {
@@ -136,18 +127,14 @@ TEST(SkinOptics, TableAgreesWithTheModel) {
   for (const double f : {0.004, 0.02, 0.09, 0.3, 0.8, 2.0})
     for (const double b : {0.003, 0.01, 0.04, 0.2})
       for (const double d : {0.0, 0.02, 0.1}) {
-        const Linear fast =
-            table.at(static_cast<float>(f), static_cast<float>(b),
-                     static_cast<float>(d));
+        const Linear fast = table.at(static_cast<float>(f), static_cast<float>(b), static_cast<float>(d));
         skin.melanosome_fraction = f;
         skin.blood_fraction = b;
         skin.deep_pigment = d;
         // Deep pigment's first step joins two layerings of the dermis and is
         // coarser.
-        EXPECT_LT(
-            image::ciede2000(image::lab_of_linear(fast[0], fast[1], fast[2]),
-                             skin_colour(skin)),
-            d == 0 ? 0.35 : 2.5)
+        EXPECT_LT(image::ciede2000(image::lab_of_linear(fast[0], fast[1], fast[2]), skin_colour(skin)),
+                  d == 0 ? 0.35 : 2.5)
             << f << " " << b << " " << d;
       }
 }
@@ -155,12 +142,10 @@ TEST(SkinOptics, TableAgreesWithTheModel) {
 TEST(SkinOptics, SkinLocusWithoutDataIsThePhantoms) {
   // At 1 % blood the model ends at an ITA of about 70 degrees.
   for (double ita = -75; ita <= 70; ita += 2.5)
-    EXPECT_LT(image::ciede2000(
-                  data::SkinLocus().at(ita),
-                  skin_colour(melanosome_fraction_for_ita(ita, 0.01), 0.01)),
+    EXPECT_LT(image::ciede2000(data::SkinLocus().at(ita), skin_colour(melanosome_fraction_for_ita(ita, 0.01), 0.01)),
               3.0)
         << ita;
 }
 
-} // namespace
-} // namespace derm::phantom
+}  // namespace
+}  // namespace derm::phantom

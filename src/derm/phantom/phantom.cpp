@@ -13,20 +13,19 @@
 
 namespace derm::phantom {
 
-const std::vector<std::string> &condition_names() {
-  static const std::vector<std::string> names = {
-      "actinic_keratosis",    "basal_cell_carcinoma",   "melanoma", "nevus",
-      "seborrheic_keratosis", "squamous_cell_carcinoma"};
+const std::vector<std::string>& condition_names() {
+  static const std::vector<std::string> names = {"actinic_keratosis",    "basal_cell_carcinoma",   "melanoma", "nevus",
+                                                 "seborrheic_keratosis", "squamous_cell_carcinoma"};
   return names;
 }
 
 void PhantomOptions::validate() const { Plan{*this}; }
 
-Phantom make_phantom(const Scene &scene) {
-  const Parameters &p = scene.p;
+Phantom make_phantom(const Scene& scene) {
+  const Parameters& p = scene.p;
   const int size = scene.size_px;
   Phantom phantom;
-  Truth &truth = phantom.truth;
+  Truth& truth = phantom.truth;
   truth.condition = condition_names()[static_cast<size_t>(scene.kind)];
   truth.parameters = p;
   truth.melanosome_fraction = p.melanosome_fraction;
@@ -43,12 +42,10 @@ Phantom make_phantom(const Scene &scene) {
   layers.oxygenation = p.oxygenation;
   layers.epidermis_um = p.epidermis_um;
   layers.dermis_mm = p.dermis_mm;
-  const SensorWeights sensor =
-      sensor_weights({p.illuminant_k, p.white_balance, p.camera});
+  const SensorWeights sensor = sensor_weights({p.illuminant_k, p.white_balance, p.camera});
   Linear skin = skin_linear(layers, sensor);
   const float exposure = static_cast<float>(std::exp2(p.exposure_ev));
-  for (float &c : skin)
-    c = std::min(1.0f, c * exposure);
+  for (float& c : skin) c = std::min(1.0f, c * exposure);
   truth.skin = image::lab_of_linear(skin[0], skin[1], skin[2]);
   truth.skin_d65 = skin_colour(layers);
 
@@ -59,35 +56,26 @@ Phantom make_phantom(const Scene &scene) {
   make_skin(maps, spots, scene);
   make_lesion(maps, form, scene);
   bool any_deep = false;
-  for (const float v : maps.deep.values)
-    any_deep |= v > 0;
-  Canvas canvas = render(maps, form, spots, SkinTable(layers, sensor, any_deep),
-                         skin, scene);
+  for (const float v : maps.deep.values) any_deep |= v > 0;
+  Canvas canvas = render(maps, form, spots, SkinTable(layers, sensor, any_deep), skin, scene);
   defocus(canvas, form, scene);
-  if (truth.ink)
-    add_ink(canvas, form, scene);
-  if (truth.hair)
-    add_hair(canvas, scene);
-  if (truth.bubbles)
-    add_bubbles(canvas, form, scene);
+  if (truth.ink) add_ink(canvas, form, scene);
+  if (truth.hair) add_hair(canvas, scene);
+  if (truth.bubbles) add_bubbles(canvas, form, scene);
   std::vector<Label> labels;
-  if (truth.ruler)
-    labels = add_ruler(canvas, form, scene);
-  if (truth.dark_corners)
-    add_dark_corners(canvas, scene);
+  if (truth.ruler) labels = add_ruler(canvas, form, scene);
+  if (truth.dark_corners) add_dark_corners(canvas, scene);
   phantom.rgb = expose(canvas, scene);
-  for (const Label &label : labels)
-    image::draw_text(phantom.rgb, label.x, label.y, label.text, {25, 25, 25});
+  for (const Label& label : labels) image::draw_text(phantom.rgb, label.x, label.y, label.text, {25, 25, 25});
 
   truth.lesion = image::Mask(size, size, 1);
   for (size_t i = 0; i < form.cover.values.size(); ++i)
-    if (form.cover[i] >= 0.5f)
-      truth.lesion.pixels[i] = 255;
+    if (form.cover[i] >= 0.5f) truth.lesion.pixels[i] = 255;
   return phantom;
 }
 
-Phantom make_phantom(const PhantomOptions &options, int64_t index) {
+Phantom make_phantom(const PhantomOptions& options, int64_t index) {
   return make_phantom(Plan(options).at(index).scene);
 }
 
-} // namespace derm::phantom
+}  // namespace derm::phantom

@@ -13,10 +13,10 @@ namespace {
 
 using testing::HasSubstr;
 
-std::string refusal(auto &&call) {
+std::string refusal(auto&& call) {
   try {
     call();
-  } catch (const UsageError &error) {
+  } catch (const UsageError& error) {
     return error.what();
   }
   return "";
@@ -25,7 +25,7 @@ std::string refusal(auto &&call) {
 TEST(Parameters, NamesAreUniqueAndDefaultsLieInRange) {
   std::set<std::string> names;
   const Parameters p;
-  for (const ParameterInfo &info : parameter_list()) {
+  for (const ParameterInfo& info : parameter_list()) {
     EXPECT_TRUE(names.insert(info.name).second) << info.name;
     EXPECT_GE(p.*info.value, info.low) << info.name;
     EXPECT_LE(p.*info.value, info.high) << info.name;
@@ -35,48 +35,36 @@ TEST(Parameters, NamesAreUniqueAndDefaultsLieInRange) {
 }
 
 TEST(Parameters, AMistypedNameOffersTheNearest) {
-  EXPECT_THAT(refusal([] { parse_set("melanosome_fracton=0.1"); }),
-              HasSubstr("melanosome_fraction"));
-  EXPECT_THAT(refusal([] { parse_sweep("conditon=*"); }),
-              HasSubstr("condition"));
+  EXPECT_THAT(refusal([] { parse_set("melanosome_fracton=0.1"); }), HasSubstr("melanosome_fraction"));
+  EXPECT_THAT(refusal([] { parse_sweep("conditon=*"); }), HasSubstr("condition"));
 }
 
 TEST(Parameters, WrongValuesAreRefusedInOneSentence) {
   EXPECT_THAT(refusal([] { parse_set("size=2"); }), HasSubstr("0.05 to 0.95"));
-  EXPECT_THAT(refusal([] { parse_set("size=big"); }),
-              HasSubstr("not a number"));
-  EXPECT_THAT(refusal([] { parse_set("size=nan"); }),
-              HasSubstr("not a number"));
+  EXPECT_THAT(refusal([] { parse_set("size=big"); }), HasSubstr("not a number"));
+  EXPECT_THAT(refusal([] { parse_set("size=nan"); }), HasSubstr("not a number"));
   EXPECT_THAT(refusal([] { parse_set("size"); }), HasSubstr("NAME=VALUE"));
   EXPECT_THAT(refusal([] { parse_set("hair=0.5"); }), HasSubstr("whole"));
-  EXPECT_THAT(refusal([] { parse_set("condition=nevis"); }),
-              HasSubstr("nevus"));
-  EXPECT_THAT(refusal([] { parse_sweep("size=0.5..0.2"); }),
-              HasSubstr("nowhere"));
-  EXPECT_THAT(refusal([] { parse_sweep("size=0.2..0.5:1"); }),
-              HasSubstr("steps"));
-  EXPECT_THAT(refusal([] { parse_sweep("size=0.2,,0.5"); }),
-              HasSubstr("not a number"));
+  EXPECT_THAT(refusal([] { parse_set("condition=nevis"); }), HasSubstr("nevus"));
+  EXPECT_THAT(refusal([] { parse_sweep("size=0.5..0.2"); }), HasSubstr("nowhere"));
+  EXPECT_THAT(refusal([] { parse_sweep("size=0.2..0.5:1"); }), HasSubstr("steps"));
+  EXPECT_THAT(refusal([] { parse_sweep("size=0.2,,0.5"); }), HasSubstr("not a number"));
 }
 
 TEST(Parameters, ARangeTakesItsSteps) {
-  EXPECT_THAT(
-      parse_sweep("size=0.2..0.6:5").values,
-      testing::Pointwise(testing::DoubleNear(1e-9), {0.2, 0.3, 0.4, 0.5, 0.6}));
+  EXPECT_THAT(parse_sweep("size=0.2..0.6:5").values,
+              testing::Pointwise(testing::DoubleNear(1e-9), {0.2, 0.3, 0.4, 0.5, 0.6}));
   EXPECT_EQ(parse_sweep("size=0.2..0.6").values.size(), 6u);
-  EXPECT_EQ(parse_sweep("growth_steps=20..24").values,
-            (std::vector<double>{20, 21, 22, 23, 24}));
+  EXPECT_EQ(parse_sweep("growth_steps=20..24").values, (std::vector<double>{20, 21, 22, 23, 24}));
   EXPECT_EQ(parse_sweep("condition=*").values.size(), condition_names().size());
-  EXPECT_EQ(parse_sweep("condition=nevus,melanoma").values,
-            (std::vector<double>{3, 2}));
+  EXPECT_EQ(parse_sweep("condition=nevus,melanoma").values, (std::vector<double>{3, 2}));
 }
 
 TEST(Plan, ContradictionsAreRefused) {
   PhantomOptions options;
   options.set = {"ita=20"};
   options.sweep = {"melanosome_fraction=0.1..0.4"};
-  EXPECT_THAT(refusal([&] { options.validate(); }),
-              HasSubstr("melanosome_fraction"));
+  EXPECT_THAT(refusal([&] { options.validate(); }), HasSubstr("melanosome_fraction"));
   options.sweep = {"ita=0..40"};
   EXPECT_THAT(refusal([&] { options.validate(); }), HasSubstr("twice"));
   options = {};
@@ -99,8 +87,7 @@ TEST(Plan, IsBalancedOverConditionToneAndSize) {
   for (int64_t i = 0; i < 324; ++i) {
     const Scene scene = plan.at(i).scene;
     const std::string tone = image::tone_of(scene.p.ita);
-    const int t = static_cast<int>(std::find(image::tone_names().begin(),
-                                             image::tone_names().end(), tone) -
+    const int t = static_cast<int>(std::find(image::tone_names().begin(), image::tone_names().end(), tone) -
                                    image::tone_names().begin());
     ++conditions[static_cast<int>(scene.kind)];
     ++tones[t];
@@ -109,14 +96,10 @@ TEST(Plan, IsBalancedOverConditionToneAndSize) {
   }
   EXPECT_EQ(conditions.size(), 6u);
   EXPECT_EQ(tones.size(), 6u);
-  for (const auto &[k, n] : conditions)
-    EXPECT_EQ(n, 54);
-  for (const auto &[k, n] : tones)
-    EXPECT_EQ(n, 54);
-  for (const auto &[k, n] : sizes)
-    EXPECT_EQ(n, 108);
-  for (const auto &[k, n] : cells)
-    EXPECT_EQ(n, 9);
+  for (const auto& [k, n] : conditions) EXPECT_EQ(n, 54);
+  for (const auto& [k, n] : tones) EXPECT_EQ(n, 54);
+  for (const auto& [k, n] : sizes) EXPECT_EQ(n, 108);
+  for (const auto& [k, n] : cells) EXPECT_EQ(n, 9);
 }
 
 TEST(Plan, WhatIsSetHoldsAndChangesNothingThatDoesNotFollow) {
@@ -127,9 +110,8 @@ TEST(Plan, WhatIsSetHoldsAndChangesNothingThatDoesNotFollow) {
     EXPECT_EQ(b.scene.p.melanosome_fraction, 0.2);
     EXPECT_EQ(b.scene.p.hairs_per_cm2, 3);
     EXPECT_EQ(a.scene.seed, b.scene.seed);
-    for (const ParameterInfo &info : parameter_list())
-      if (info.name != "melanosome_fraction" && info.name != "ita" &&
-          info.name != "hairs_per_cm2") {
+    for (const ParameterInfo& info : parameter_list())
+      if (info.name != "melanosome_fraction" && info.name != "ita" && info.name != "hairs_per_cm2") {
         EXPECT_EQ(a.scene.p.*info.value, b.scene.p.*info.value) << info.name;
       }
   }
@@ -156,5 +138,5 @@ TEST(Plan, ASweepGoesThroughItsValuesOnOneSubject) {
   EXPECT_NE(plan.at(0).scene.seed, plan.at(6).scene.seed);
 }
 
-} // namespace
-} // namespace derm::phantom
+}  // namespace
+}  // namespace derm::phantom

@@ -6,6 +6,6 @@
 namespace derm::phantom {
 
 /// Fills the maps; `spots` marks freckles, which are not the skin's own colour.
-void make_skin(Maps &maps, Plane &spots, const Scene &scene);
+void make_skin(Maps& maps, Plane& spots, const Scene& scene);
 
-} // namespace derm::phantom
+}  // namespace derm::phantom

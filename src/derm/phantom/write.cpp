@@ -18,23 +18,20 @@ namespace derm::phantom {
 
 namespace {
 
-void write_bytes(const std::filesystem::path &path, const std::string &bytes) {
+void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
   // The folder appears as a whole at the end, so each file need not be flushed
   // by itself.
   std::ofstream out(path, std::ios::binary);
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   out.close();
-  if (!out)
-    throw DataError("{}: it could not be written; is the disk full?",
-                    path.string());
+  if (!out) throw DataError("{}: it could not be written; is the disk full?", path.string());
 }
 
 std::string text_of(double value, bool whole) {
   return whole ? fmt::format("{:.0f}", value) : fmt::format("{:.5g}", value);
 }
 
-data::Record record_of(const Truth &truth, const Plan::Place &place,
-                       const std::string &name) {
+data::Record record_of(const Truth& truth, const Plan::Place& place, const std::string& name) {
   data::Record r;
   r.file_name = "images/" + name + ".png";
   r.mask_file_name = "masks/" + name + ".png";
@@ -48,27 +45,23 @@ data::Record record_of(const Truth &truth, const Plan::Place &place,
   r.source = "dermgan phantom";
   r.license = "CC0-1.0";
   r.quality = 1;
-  r.extra = {
-      {"skin_L", fmt::format("{:.2f}", truth.skin.L)},
-      {"skin_a", fmt::format("{:.2f}", truth.skin.a)},
-      {"skin_b", fmt::format("{:.2f}", truth.skin.b)},
-      {"lesion_area",
-       fmt::format("{:.5f}",
-                   static_cast<double>(image::mask_area(truth.lesion)) /
-                       static_cast<double>(truth.lesion.pixels.size()))},
-      {"look", truth.parameters.dermoscopic > 0.5 ? "dermoscopic" : "clinical"},
-      {"image_manipulation", "synthetic"}};
-  for (const ParameterInfo &info : parameter_list())
+  r.extra = {{"skin_L", fmt::format("{:.2f}", truth.skin.L)},
+             {"skin_a", fmt::format("{:.2f}", truth.skin.a)},
+             {"skin_b", fmt::format("{:.2f}", truth.skin.b)},
+             {"lesion_area", fmt::format("{:.5f}", static_cast<double>(image::mask_area(truth.lesion)) /
+                                                       static_cast<double>(truth.lesion.pixels.size()))},
+             {"look", truth.parameters.dermoscopic > 0.5 ? "dermoscopic" : "clinical"},
+             {"image_manipulation", "synthetic"}};
+  for (const ParameterInfo& info : parameter_list())
     r.extra[info.name] = text_of(truth.parameters.*info.value, info.whole);
   return r;
 }
 
-} // namespace
+}  // namespace
 
-void write_phantoms(const PhantomOptions &options) {
+void write_phantoms(const PhantomOptions& options) {
   const Plan plan(options);
-  if (options.out.empty())
-    throw UsageError("out: no folder is given for the made images");
+  if (options.out.empty()) throw UsageError("out: no folder is given for the made images");
   NewDirectory folder(options.out);
   std::filesystem::create_directories(folder.path() / "images");
   std::filesystem::create_directories(folder.path() / "masks");
@@ -80,11 +73,9 @@ void write_phantoms(const PhantomOptions &options) {
     const Plan::Place place = plan.at(static_cast<int64_t>(i));
     const Phantom phantom = make_phantom(place.scene);
     records[i] = record_of(phantom.truth, place, fmt::format("{:06}", i));
-    write_bytes(
-        folder.path() / records[i].file_name,
-        image::encode_png(phantom.rgb, {{"image_manipulation", "synthetic"}}));
-    write_bytes(folder.path() / records[i].mask_file_name,
-                image::encode_png(phantom.truth.lesion));
+    write_bytes(folder.path() / records[i].file_name,
+                image::encode_png(phantom.rgb, {{"image_manipulation", "synthetic"}}));
+    write_bytes(folder.path() / records[i].mask_file_name, image::encode_png(phantom.truth.lesion));
     const std::lock_guard lock(mutex);
     progress.update(static_cast<double>(++done));
   });
@@ -108,4 +99,4 @@ void write_phantoms(const PhantomOptions &options) {
   folder.commit();
 }
 
-} // namespace derm::phantom
+}  // namespace derm::phantom
