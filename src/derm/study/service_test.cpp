@@ -1,0 +1,334 @@
+#include "derm/study/service.h"
+
+#include <algorithm>
+#include <cmath>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "derm/base/csv.h"
+#include "derm/base/error.h"
+#include "derm/base/files.h"
+#include "derm/http/client.h"
+#include "derm/image/codec.h"
+#include "derm/study/analysis.h"
+#include "derm/study/blinding.h"
+#include "derm/study/results.h"
+#include "derm/study/statistics.h"
+#include "derm/study/testing/shop.h"
+
+namespace derm::study {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+/// A study and its server on a free port.
+class ServiceTest : public testing::Test {
+ protected:
+  ServiceTest() : folder_("study-service") {}
+  void begin(const NewStudy& wish) {
+    made_ = make_study(wish);
+    service_ = std::make_unique<Service>(study());
+    server_ = std::make_unique<http::Server>(http::ServerOptions{});
+    service_->add_routes(*server_);
+    server_->start();
+  }
+  void begin() { begin(testing_shop::small_study(study())); }
+  fs::path study() const { return folder_.path() / "s"; }
+  http::Client::Headers as(size_t reader) const { return {{"Authorization", "Bearer " + made_.codes[reader].second}}; }
+  static json good(const std::string& token) {
+    static int serial = 0;
+    return {{"token", token},        {"answer_id", "browser-" + std::to_string(++serial)},
+            {"verdict", "real"},     {"confidence", 4},
+            {"condition", "unsure"}, {"realism", 3},
+            {"artefacts", 2},        {"marks", json::array()},
+            {"response_ms", 1200},   {"viewed_ms", 1100}};
+  }
+  json state(http::Client& client, size_t reader) const {
+    const http::Answer a = client.get("/v1/study/state", as(reader));
+    EXPECT_EQ(a.status, 200) << a.body;
+    return json::parse(a.body);
+  }
+  static std::string token_of(const json& state) { return state.at("current").at("token"); }
+  testing_shop::Folder folder_;
+  MadeStudy made_;
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<http::Server> server_;
+};
+
+TEST_F(ServiceTest, AReaderGoesThroughTheWholeStudy) {
+  begin();
+  http::Client client(server_->port());
+  json now = state(client, 0);
+  EXPECT_EQ(now.at("total"), 20);  // 16 and 4 repeats
+  EXPECT_EQ(now.at("practice_total"), 2);
+  int answers = 0;
+  while (!now.at("current").is_null()) {
+    const std::string token = token_of(now);
+    const http::Answer image = client.get(now.at("current").at("image"), as(0));
+    ASSERT_EQ(image.status, 200);
+    EXPECT_EQ(image.body.size(), made_.description.image_bytes);
+    EXPECT_EQ(image::decode_image(image.body, "image").width, 64);
+    const http::Answer answer = client.post_json("/v1/study/answers", good(token).dump(), as(0));
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    now = json::parse(answer.body).at("state");
+    ++answers;
+  }
+  EXPECT_EQ(answers, 22);
+  EXPECT_TRUE(now.at("finished").get<bool>());
+  EXPECT_EQ(now.at("done"), 20);
+  EXPECT_EQ(client.get("/v1/study/images/abc", as(0)).status, 404);
+}
+
+TEST_F(ServiceTest, CodesAreTheOnlyWayInAndGuessingIsSlowedDown) {
+  begin();
+  http::Client client(server_->port());
+  for (const auto& path : {"/v1/study/state", "/v1/study/images/abc"}) {
+    EXPECT_EQ(client.get(path).status, 401) << path;
+  }
+  EXPECT_EQ(client.post_json("/v1/study/answers", "{}").status, 401);
+  int limited = 0;
+  for (int i = 0; i < 40; ++i) {
+    const http::Answer a = client.get("/v1/study/state", {{"Authorization", "Bearer " + reader_code()}});
+    limited += a.status == 429;
+    if (a.status == 429) {
+      EXPECT_GT(std::stoi(a.headers.at("retry-after")), 0);
+    }
+  }
+  EXPECT_GE(limited, 20);
+  // Whoever has a code still gets in, from the same address too.
+  EXPECT_EQ(client.get("/v1/study/state", as(1)).status, 200);
+  // Typed in small letters with spaces.
+  std::string typed = made_.codes[1].second;
+  std::transform(typed.begin(), typed.end(), typed.begin(),
+                 [](char c) { return c == '-' ? ' ' : static_cast<char>(std::tolower(c)); });
+  EXPECT_EQ(client.get("/v1/study/state", {{"Authorization", "Bearer " + typed}}).status, 200);
+}
+
+TEST_F(ServiceTest, NobodyLooksAheadOrBackOrAtAnotherReadersImages) {
+  begin();
+  http::Client client(server_->port());
+  const std::vector<Presentation> own = service_->store().presentations(1);
+  EXPECT_EQ(client.get("/v1/study/images/" + own[1].token, as(0)).status, 404);
+  EXPECT_EQ(client.get("/v1/study/images/" + own[0].token, as(1)).status, 404);
+  EXPECT_EQ(client.get("/v1/study/images/" + own[0].token, as(0)).status, 200);
+  EXPECT_EQ(client.post_json("/v1/study/answers", good(own[0].token).dump(), as(1)).status, 404);
+  EXPECT_EQ(client.post_json("/v1/study/answers", good(own[1].token).dump(), as(0)).status, 409);
+  EXPECT_EQ(client.post_json("/v1/study/answers", good(own[0].token).dump(), as(0)).status, 200);
+  EXPECT_EQ(client.get("/v1/study/images/" + own[0].token, as(0)).status, 404);
+}
+
+TEST_F(ServiceTest, AnAnswerSentTwiceIsAcceptedOnce) {
+  begin();
+  http::Client client(server_->port());
+  const json answer = good(token_of(state(client, 0)));
+  EXPECT_EQ(client.post_json("/v1/study/answers", answer.dump(), as(0)).status, 200);
+  EXPECT_EQ(client.post_json("/v1/study/answers", answer.dump(), as(0)).status, 200);
+  EXPECT_EQ(service_->store().answers().size(), 1u);
+}
+
+TEST_F(ServiceTest, HostileAnswersGetASentenceAndChangeNothing) {
+  begin();
+  http::Client client(server_->port());
+  const std::string token = token_of(state(client, 0));
+  const std::vector<std::pair<json, std::string>> wrong = {
+      {{{"verdict", "maybe"}}, "verdict"},
+      {{{"verdict", 1}}, "verdict"},
+      {{{"verdict", json::array({"real"})}}, "verdict"},
+      {{{"confidence", 0}}, "confidence"},
+      {{{"confidence", 6}}, "confidence"},
+      {{{"confidence", "4"}}, "confidence"},
+      {{{"confidence", 3.5}}, "confidence"},
+      {{{"confidence", 18446744073709551615ULL}}, "confidence"},
+      {{{"condition", "<script>"}}, "condition"},
+      {{{"condition", nullptr}}, "condition"},
+      {{{"realism", true}}, "realism"},
+      {{{"artefacts", nullptr}}, "artefacts"},
+      {{{"marks", "none"}}, "marks"},
+      {{{"marks", {{{"reason", "x"}}}}}, "marks.reason"},
+      {{{"marks", {{{"reason", "hair"}, {"x", 0.9}, {"y", 0}, {"w", 0.5}, {"h", 0.1}}}}}, "inside the image"},
+      {{{"marks", {{{"reason", "hair"}, {"x", 0.1}}}}}, "marks.y"},
+      {{{"marks", {{{"reason", "hair"}, {"x", -1e308}, {"y", 0}, {"w", 1}, {"h", 1}}}}}, "marks.x"},
+      {{{"marks", json(std::vector<json>(21, {{"reason", "hair"}}))}}, "at most 20"},
+      {{{"remark", 5}}, "remark"},
+      {{{"remark", std::string(8001, 'x')}}, "remark"},
+      {{{"response_ms", -1}}, "response_ms"},
+      {{{"response_ms", 1e300}}, "response_ms"},
+      {{{"answer_id", "short"}}, "answer_id"},
+      {{{"answer_id", "with space and more"}}, "answer_id"},
+      {{{"reader", "reader-02"}}, "not a field"},
+  };
+  for (const auto& [change, word] : wrong) {
+    json body = good(token);
+    body.update(change);
+    const http::Answer a = client.post_json("/v1/study/answers", body.dump(), as(0));
+    EXPECT_EQ(a.status, 400) << body.dump();
+    EXPECT_THAT(a.body, HasSubstr(word)) << body.dump();
+  }
+  for (const std::string& body : {std::string("{"), std::string("[]"), std::string("null"), std::string("\"\xff\""),
+                                  std::string(3000, '['), std::string("{\"token\":1}")}) {
+    EXPECT_EQ(client.post_json("/v1/study/answers", body, as(0)).status, 400) << body.substr(0, 20);
+  }
+  EXPECT_EQ(client.post_json("/v1/study/answers", std::string(70 << 10, ' '), as(0)).status, 413);
+  EXPECT_EQ(client.request("POST", "/v1/study/answers", "a=b", {as(0)[0], {"Content-Type", "text/plain"}}).status, 415);
+  EXPECT_EQ(client.get("/v1/study/images/..%2f..%2fkey.json", as(0)).status / 100, 4);
+  EXPECT_EQ(service_->store().answers().size(), 0u);
+  // A script in a remark is a text.
+  json body = good(token);
+  body["remark"] = "<script>alert(1)</script>\u0007=1+1";
+  EXPECT_EQ(client.post_json("/v1/study/answers", body.dump(), as(0)).status, 200);
+  EXPECT_EQ(service_->store().answers().front().answer.remark, "<script>alert(1)</script> =1+1");
+}
+
+TEST_F(ServiceTest, TakesBackTheLastAnswerUnlessTheTimeIsFixed) {
+  begin();
+  http::Client client(server_->port());
+  EXPECT_EQ(client.post_json("/v1/study/undo", "{}", as(0)).status, 409);
+  const std::string token = token_of(state(client, 0));
+  client.post_json("/v1/study/answers", good(token).dump(), as(0));
+  EXPECT_TRUE(state(client, 0).at("can_undo").get<bool>());
+  const http::Answer back = client.post_json("/v1/study/undo", "{}", as(0));
+  EXPECT_EQ(back.status, 200);
+  EXPECT_EQ(token_of(json::parse(back.body).at("state")), token);
+  EXPECT_EQ(client.post_json("/v1/study/undo", "{}", as(0)).status, 409);
+}
+
+TEST_F(ServiceTest, AFixedViewingTimeAllowsNoSecondThoughts) {
+  NewStudy wish = testing_shop::small_study(study());
+  wish.settings.viewing_ms = 500;
+  wish.settings.ask_condition = wish.settings.ask_ratings = wish.settings.ask_marks = wish.settings.ask_remark = false;
+  wish.settings.practice_feedback = true;
+  begin(wish);
+  http::Client client(server_->port());
+  json answer = good(token_of(state(client, 0)));
+  EXPECT_EQ(client.post_json("/v1/study/answers", answer.dump(), as(0)).status, 400)
+      << "it does not ask for a condition";
+  for (const char* name : {"condition", "realism", "artefacts", "marks"}) answer.erase(name);
+  const http::Answer first = client.post_json("/v1/study/answers", answer.dump(), as(0));
+  ASSERT_EQ(first.status, 200) << first.body;
+  EXPECT_THAT(json::parse(first.body).at("practice_source"), testing::AnyOf("real", "synthetic"));
+  EXPECT_FALSE(state(client, 0).at("can_undo").get<bool>());
+  EXPECT_EQ(client.post_json("/v1/study/undo", "{}", as(0)).status, 409);
+}
+
+TEST_F(ServiceTest, ThePageHasAStrictPolicyAndNoInlineScript) {
+  begin();
+  http::Client client(server_->port());
+  const http::Answer page = client.get("/study");
+  EXPECT_EQ(page.status, 200);
+  const std::string policy = page.headers.at("content-security-policy");
+  EXPECT_THAT(policy, HasSubstr("script-src 'self'"));
+  EXPECT_EQ(policy.find("unsafe"), std::string::npos);
+  EXPECT_EQ(page.body.find("<style"), std::string::npos);
+  EXPECT_EQ(page.body.find(" on"), page.body.find(" on "));  // no onclick=
+  for (size_t at = 0; (at = page.body.find("<script", at)) != std::string::npos; ++at) {
+    EXPECT_THAT(page.body.substr(at, 60), HasSubstr("src=\"/study/study.js\""));
+  }
+  EXPECT_EQ(client.get("/study/study.js").status, 200);
+  EXPECT_EQ(client.get("/study/study.css").headers.at("content-type"), "text/css; charset=utf-8");
+  const json info = json::parse(client.get("/v1/study").body);
+  EXPECT_EQ(info.at("key_sha256"), sha256_file(study() / "key.json"));
+}
+
+TEST_F(ServiceTest, WithoutTheKeyItServesAndWithAnotherItRefuses) {
+  begin();
+  fs::rename(study() / "key.json", folder_.path() / "kept.json");
+  EXPECT_NO_THROW(Service{study()});
+  write_file(study() / "key.json", "{}");
+  EXPECT_THROW(Service{study()}, DataError);
+  // Kept elsewhere, it opens the study as well.
+  testing_shop::Folder other("study-key");
+  EXPECT_NO_THROW(open_key(study(), folder_.path() / "kept.json"));
+}
+
+/// What can be had of an answer without looking at the picture: the length, every header, the bytes before the
+/// compressed data, and bytes after it.
+std::vector<double> features_of(const http::Answer& a) {
+  std::vector<double> f = {static_cast<double>(a.body.size()), static_cast<double>(a.headers.size())};
+  for (const auto& [name, value] : a.headers) {
+    // The clock and the request's random id differ between any two answers.
+    f.push_back(static_cast<double>(value.size()));
+    if (name == "content-length") f.push_back(std::stod(value));
+  }
+  const size_t scan = a.body.find("\xff\xda");
+  f.push_back(static_cast<double>(scan));
+  for (size_t i = 0; i < 640; ++i) f.push_back(static_cast<uint8_t>(a.body[i]));
+  for (size_t i = a.body.size() - 16; i < a.body.size(); ++i) f.push_back(static_cast<uint8_t>(a.body[i]));
+  return f;
+}
+
+/// A classifier by the nearest of the two classes' means, every feature scaled, each image judged by the others: the
+/// scores of all, and whether they are real.
+Estimate auc_of(const std::vector<std::vector<double>>& features, const std::vector<bool>& real) {
+  const size_t n = features.size(), d = features.front().size();
+  std::vector<double> scores;
+  for (size_t out = 0; out < n; ++out) {
+    std::vector<double> mean[2] = {std::vector<double>(d), std::vector<double>(d)}, all(d), square(d);
+    double count[2] = {0, 0};
+    for (size_t i = 0; i < n; ++i) {
+      if (i == out) continue;
+      ++count[real[i]];
+      for (size_t j = 0; j < d; ++j) {
+        mean[real[i]][j] += features[i][j];
+        square[j] += features[i][j] * features[i][j];
+      }
+    }
+    double score = 0;
+    for (size_t j = 0; j < d; ++j) {
+      const double total = (mean[0][j] + mean[1][j]) / (count[0] + count[1]);
+      const double variance = square[j] / (count[0] + count[1]) - total * total;
+      if (variance < 1e-9) continue;
+      const double m0 = mean[0][j] / count[0], m1 = mean[1][j] / count[1];
+      score += (m1 - m0) * (features[out][j] - (m0 + m1) / 2) / variance;
+    }
+    scores.push_back(score);
+  }
+  return area_under_curve(scores, real);
+}
+
+TEST_F(ServiceTest, HeadersAndLengthsDoNotTellTheSource) {
+  // Synthetic images much smoother than the real ones: unpadded, their length alone gives them away.
+  NewStudy wish = testing_shop::small_study(study());
+  const fs::path smooth = folder_.path() / "smooth";
+  fs::copy(testing_shop::pools() / "a", smooth, fs::copy_options::recursive);
+  for (const auto& entry : fs::directory_iterator(smooth / "images")) {
+    image::Image picture = image::read_image(entry.path());
+    const image::Image flat(picture.width, picture.height, 3, picture.pixels.front());
+    for (size_t i = 0; i < picture.pixels.size(); ++i) {
+      picture.pixels[i] = static_cast<uint8_t>((picture.pixels[i] + 3 * flat.pixels[i]) / 4);
+    }
+    image::write_png(entry.path(), picture);
+  }
+  wish.synthetic = {{"smooth", smooth}};
+  wish.design.groups = {{"one", 1}};
+  wish.design.blocks = 1;
+  wish.design.images_per_reader = 80;
+  wish.design.repeats = 0;
+  wish.design.by_condition = false;
+  begin(wish);
+  std::map<std::string, bool> real;
+  for (const KeyImage& i : open_key(study(), study() / "key.json").images) real[i.image] = i.real;
+  std::vector<std::vector<double>> sent, unpadded;
+  std::vector<bool> labels;
+  http::Client client(server_->port());
+  for (json now = state(client, 0); !now.at("current").is_null();) {
+    const http::Answer image = client.get(now.at("current").at("image"), as(0));
+    ASSERT_EQ(image.status, 200);
+    labels.push_back(real.at(service_->store().current(1)->image));
+    sent.push_back(features_of(image));
+    // The length that it has by itself: up to the end of the picture.
+    unpadded.push_back({static_cast<double>(image::encode_jpeg(image::decode_image(image.body, "image"), 92).size())});
+    now = json::parse(client.post_json("/v1/study/answers", good(token_of(now)).dump(), as(0)).body).at("state");
+  }
+  ASSERT_EQ(labels.size(), 82u);
+  const Estimate blinded = auc_of(sent, labels), bare = auc_of(unpadded, labels);
+  ASSERT_TRUE(blinded.low) << blinded.reason;
+  EXPECT_LE(*blinded.low, 0.5) << *blinded.value;
+  EXPECT_GE(*blinded.high, 0.5) << *blinded.value;
+  EXPECT_GT(bare.low.value_or(*bare.value), 0.7) << "the same classifier finds what is there to be found";
+}
+
+}  // namespace
+}  // namespace derm::study
