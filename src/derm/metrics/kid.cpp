@@ -7,6 +7,7 @@
 
 #include "derm/base/error.h"
 #include "derm/base/random.h"
+#include "derm/metrics/checks.h"
 
 namespace derm::metrics {
 namespace {
@@ -22,22 +23,7 @@ double mean_off_diagonal(const at::Tensor& k) {
   return (k.sum() - k.diagonal().sum()).item<double>() / (n * (n - 1.0));
 }
 
-at::Tensor checked(const at::Tensor& features, const char* which, int64_t least) {
-  if (!features.defined() || features.dim() != 2 || features.size(0) < least) {
-    throw UsageError(
-        "kernel distance: the {} features are {} rows, at least {} rows of [N, d] are needed; use more images", which,
-        features.defined() && features.dim() == 2 ? features.size(0) : 0, least);
-  }
-  return features.detach().to(at::kCPU, at::kDouble).contiguous();
-}
-
-void check_width(const at::Tensor& real, const at::Tensor& fake) {
-  if (real.size(1) != fake.size(1)) {
-    throw UsageError(
-        "kernel distance: the real features have {} columns, the fake ones {}; both must come from one extractor",
-        real.size(1), fake.size(1));
-  }
-}
+constexpr const char* kWhere = "kernel distance";
 
 /// The first `count` of a random permutation.
 at::Tensor draw(Rng& rng, int64_t rows, int64_t count) {
@@ -57,25 +43,38 @@ double unbiased_mmd2(const at::Tensor& x, const at::Tensor& y) {
 
 double polynomial_mmd2(const at::Tensor& real, const at::Tensor& fake) {
   const torch::NoGradGuard no_grad;
-  const at::Tensor x = checked(real, "real", 2), y = checked(fake, "fake", 2);
-  check_width(x, y);
+  const at::Tensor x = checked_features(real, kWhere, "real", 2), y = checked_features(fake, kWhere, "fake", 2);
+  check_same_width(x, y, kWhere);
   return unbiased_mmd2(x, y);
+}
+
+std::vector<KidSubset> kernel_subsets(int64_t real_rows, int64_t fake_rows, int64_t subsets, uint64_t seed) {
+  if (std::min(real_rows, fake_rows) < 4)
+    throw UsageError("kernel distance: the sets have {} and {} images, at least 4 are needed; use more images",
+                     real_rows, fake_rows);
+  if (subsets < 1) throw UsageError("kernel distance: {} subsets were asked for, at least 1 is needed", subsets);
+  const int64_t size = std::min<int64_t>(1000, std::min(real_rows, fake_rows) / 2);
+  Rng rng(seed);
+  std::vector<KidSubset> out;
+  for (int64_t i = 0; i < subsets; ++i) {
+    KidSubset subset;
+    subset.real = draw(rng, real_rows, size);
+    subset.fake = draw(rng, fake_rows, size);
+    out.push_back(subset);
+  }
+  return out;
 }
 
 Kid kernel_distance(const at::Tensor& real, const at::Tensor& fake, int64_t subsets, uint64_t seed) {
   const torch::NoGradGuard no_grad;
-  const at::Tensor x = checked(real, "real", 4), y = checked(fake, "fake", 4);
-  check_width(x, y);
-  if (subsets < 1) throw UsageError("kernel distance: {} subsets were asked for, at least 1 is needed", subsets);
+  const at::Tensor x = checked_features(real, kWhere, "real", 4), y = checked_features(fake, kWhere, "fake", 4);
+  check_same_width(x, y, kWhere);
   Kid result;
   result.subsets = subsets;
-  result.subset_size = std::min<int64_t>(1000, std::min(x.size(0), y.size(0)) / 2);
-  Rng rng(seed);
   std::vector<double> values;
-  for (int64_t i = 0; i < subsets; ++i) {
-    const at::Tensor rows = draw(rng, x.size(0), result.subset_size);
-    const at::Tensor columns = draw(rng, y.size(0), result.subset_size);
-    values.push_back(unbiased_mmd2(x.index_select(0, rows), y.index_select(0, columns)));
+  for (const KidSubset& subset : kernel_subsets(x.size(0), y.size(0), subsets, seed)) {
+    result.subset_size = subset.real.size(0);
+    values.push_back(unbiased_mmd2(x.index_select(0, subset.real), y.index_select(0, subset.fake)));
   }
   for (const double v : values) result.mean += v / static_cast<double>(subsets);
   double squares = 0;
