@@ -5,6 +5,7 @@
 #include "derm/base/error.h"
 #include "derm/losses/dermgan.h"
 #include "derm/losses/gan.h"
+#include "derm/models/dermgan/projected.h"
 #include "derm/nn/initialise.h"
 #include "derm/recipe/paired.h"
 
@@ -30,6 +31,9 @@ void DermganOptions::bind(Options& o) {
   o.add("feature_matching_weight", feature_matching_weight, "its weight");
   o.add("min_patch", min_patch, "the least realistic patch drives the generator, on or off");
   o.add("min_patch_weight", min_patch_weight, "its weight");
+  o.add("projected_weight", projected_weight,
+        "of a second discriminator, over the features of a network trained on photographs; 0: none");
+  o.add("feature_weights", feature_weights, "file with SqueezeNet 1.1's weights (torchvision's names) for it");
   o.add("reconstruction_px", reconstruction_px,
         "reconstruction and condition compare means over squares of this side; 1: pixels, as in the paper");
   o.add("lr", lr, "Adam step size");
@@ -39,8 +43,10 @@ void DermganOptions::bind(Options& o) {
 
 namespace {
 
+constexpr int64_t kProjectedWidth = 64;
+
 std::vector<recipe::LossTerm> generator_losses(recipe::StepContext& context, const recipe::Players& players,
-                                               const DermganOptions& o) {
+                                               const DermganOptions& o, const Projected* projected) {
   const at::Tensor fake = recipe::fake_of(context, players);
   const at::Tensor& real = context.batch.image;
   std::vector<recipe::LossTerm> terms;
@@ -61,6 +67,7 @@ std::vector<recipe::LossTerm> generator_losses(recipe::StepContext& context, con
   const auto pooled = [&](const at::Tensor& x) {
     return o.reconstruction_px == 1 ? x : at::avg_pool2d(x, {o.reconstruction_px, o.reconstruction_px});
   };
+  if (projected) terms.push_back({"projected", projected->generator_loss(context, players), o.projected_weight});
   if (o.reconstruction)
     terms.push_back({"reconstruction", losses::l1(pooled(real), pooled(fake)), o.reconstruction_weight});
   if (o.condition)
@@ -88,11 +95,12 @@ class Dermgan : public recipe::Recipe {
                                                       {"reconstruction_weight", options_.reconstruction_weight},
                                                       {"condition_weight", options_.condition_weight},
                                                       {"feature_matching_weight", options_.feature_matching_weight},
-                                                      {"min_patch_weight", options_.min_patch_weight}};
+                                                      {"min_patch_weight", options_.min_patch_weight},
+                                                      {"projected_weight", options_.projected_weight}};
     for (const auto& [name, weight] : weights)
       if (!(weight >= 0)) throw UsageError("{} = {}, expected 0 or more", name, weight);
     if (!options_.adversarial && !options_.reconstruction && !options_.condition && !options_.feature_matching &&
-        !options_.min_patch)
+        !options_.min_patch && options_.projected_weight == 0)
       throw UsageError("every loss of the generator is switched off; leave at least one on");
   }
 
@@ -117,15 +125,36 @@ class Dermgan : public recipe::Recipe {
                                                                       .norm = options_.norm});
     nn::initialise_normal(*generator, random);
     nn::initialise_normal(*discriminator, random);
-    return {{"generator", generator}, {"discriminator", discriminator}};
+    recipe::Players players = {{"generator", generator}, {"discriminator", discriminator}};
+    if (options_.projected_weight > 0) {
+      auto heads = std::make_shared<ProjectedHeads>(spec.map_channels, kProjectedWidth);
+      nn::initialise_he(*heads, random);
+      players["projected"] = heads;
+    }
+    return players;
   }
 
   std::vector<recipe::Phase> phases(const recipe::Players& players) const override {
     const DermganOptions options = options_;
-    return {{"d_main", "discriminator", 1,
-             [players](recipe::StepContext& context) { return recipe::discriminator_bce(context, players); }},
-            {"g_main", "generator", 1,
-             [players, options](recipe::StepContext& context) { return generator_losses(context, players, options); }}};
+    std::vector<recipe::Phase> phases = {{"d_main", "discriminator", 1, [players](recipe::StepContext& context) {
+                                            return recipe::discriminator_bce(context, players);
+                                          }}};
+    std::shared_ptr<const Projected> projected;
+    if (options_.projected_weight > 0) {
+      if (options_.feature_weights.empty())
+        throw UsageError(
+            "projected_weight = {}, but feature_weights names no file; give SqueezeNet 1.1's weights under "
+            "torchvision's names (safetensors or .pth)",
+            options_.projected_weight);
+      projected = std::make_shared<Projected>(std::make_shared<nn::SqueezeNetFeatures>(options_.feature_weights));
+      phases.push_back({"p_main", "projected", 1, [players, projected](recipe::StepContext& context) {
+                          return projected->discriminator_losses(context, players);
+                        }});
+    }
+    phases.push_back({"g_main", "generator", 1, [players, options, projected](recipe::StepContext& context) {
+                        return generator_losses(context, players, options, projected.get());
+                      }});
+    return phases;
   }
 
   recipe::AdamSpec optimiser(const std::string&) const override {

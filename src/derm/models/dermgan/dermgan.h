@@ -17,6 +17,8 @@ struct DermganOptions {
   bool adversarial = true, reconstruction = true, condition = true, feature_matching = true, min_patch = true;
   double adversarial_weight = 1, reconstruction_weight = 100, condition_weight = 20, feature_matching_weight = 10,
          min_patch_weight = 1;
+  double projected_weight = 0;    ///< of the discriminator over a photograph network's features; 0: none
+  std::string feature_weights;    ///< file with SqueezeNet 1.1's weights, for it; read when training starts
   int64_t reconstruction_px = 1;  ///< reconstruction and condition compare means over squares of this side
   double lr = 2e-4, beta1 = 0.5, beta2 = 0.999;
   void bind(Options& o);
