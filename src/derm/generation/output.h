@@ -5,15 +5,29 @@
 #include <string>
 #include <vector>
 
+#include "derm/data/dataset.h"
 #include "derm/data/plan.h"
 #include "derm/data/request.h"
 #include "derm/generation/engine.h"
 
 namespace derm::generation {
 
+/// Who made an image.
+struct Maker {
+  std::string recipe, bundle_sha256;
+  int size_px = 0;
+};
+Maker maker_of(const Engine& engine);
+
 /// Text chunks that every generated PNG carries: request, seed, bundle_sha256, image_manipulation=synthetic, software
 /// version.
+std::map<std::string, std::string> provenance(const data::Request& request, const Maker& maker);
 std::map<std::string, std::string> provenance(const data::Request& request, const Engine& engine);
+
+/// The row of metadata.csv of a generated image, and the facts of its dataset.json.
+data::Record record_of(const data::Request& request, const Maker& maker, const std::string& file_name,
+                       const std::string& mask_file_name);
+nlohmann::json facts_of_set(const Maker& maker, size_t requested, bool complete);
 
 /// Generates and writes a data set (images/, masks/ with the asked regions, metadata.csv with requested_* columns,
 /// dataset.json), with progress. The folder appears whole or not at all, with one exception: when the user interrupts,

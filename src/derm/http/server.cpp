@@ -740,7 +740,7 @@ void Server::route_deferred(const std::string& method, const std::string& patter
   route->segments = segments_of(pattern);
   route->handler = std::move(handler);
   route->options = std::move(options);
-  route->blocks = false;
+  route->blocks = route->options.threaded;
   impl_->routes.push_back(std::move(route));
 }
 

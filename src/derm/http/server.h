@@ -46,6 +46,7 @@ struct ServerOptions {
 struct RouteOptions {
   size_t max_body = 0;         ///< bytes; 0: a request with a body gets 413
   std::string body_type = {};  ///< what a body must be: "application/json", "image/" for any image; "" for whatever
+  bool threaded = false;       ///< of route_deferred(): the handler runs on a handler's thread, and may block
   bool open = false;           ///< answered without the token
 };
 
@@ -54,7 +55,7 @@ using Handler = std::function<Response(const Request&)>;
 /// Answers a request from any thread, once; further calls do nothing. If every copy goes away unused, the client gets
 /// 500.
 using Reply = std::function<void(Response)>;
-/// A handler that answers later: it must not block.
+/// A handler that answers later: it must not block, unless its route is `threaded`.
 using DeferredHandler = std::function<void(std::shared_ptr<const Request>, Reply)>;
 
 class Server {

@@ -1,0 +1,101 @@
+#include "derm/serving/replica.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "derm/base/error.h"
+#include "derm/base/system.h"
+#include "derm/evaluation/control.h"
+#include "derm/generation/engine.h"
+#include "derm/image/colour.h"
+
+namespace derm::serving {
+namespace {
+
+class EnginePainter : public Painter {
+ public:
+  EnginePainter(const generation::EngineOptions& options, const recipe::Catalogue& catalogue)
+      : engine_(options, catalogue),
+        side_by_side_(engine_.compute_text().starts_with("cpu") ? static_cast<size_t>(options.threads) : 8) {}
+  size_t side_by_side() const override { return side_by_side_; }
+  void paint(const std::vector<data::Request>& requests,
+             const std::function<void(size_t, image::Image)>& ready) override {
+    engine_.generate(requests, ready);
+  }
+  const generation::Engine& engine() const { return engine_; }
+
+ private:
+  generation::Engine engine_;
+  size_t side_by_side_;
+};
+
+/// JSON has no NaN: null stands for "nothing was found".
+nlohmann::json number(double v, double digits = 1e4) {
+  if (!std::isfinite(v)) return nullptr;
+  return std::round(v * digits) / digits;
+}
+
+}  // namespace
+
+std::vector<Model> load_models(const ReplicaOptions& options, const recipe::Catalogue& catalogue) {
+  if (options.replicas < 1 || options.replicas > 64)
+    throw UsageError("--replicas {} is not possible; 1 to 64 is", options.replicas);
+  std::vector<Model> models;
+  for (const auto& path : options.bundles) {
+    Model model;
+    const int count = options.replicas * static_cast<int>(options.devices.size());
+    const int threads = options.threads > 0 ? options.threads : usable_cpus();
+    for (int i = 0; i < count; ++i) {
+      generation::EngineOptions engine;
+      engine.bundle = path;
+      engine.device = options.devices[static_cast<size_t>(i) % options.devices.size()];
+      engine.precision = options.precision;
+      engine.threads = std::max(1, threads / count + (i < threads % count ? 1 : 0));
+      auto painter = std::make_unique<EnginePainter>(engine, catalogue);
+      if (i == 0) {
+        const generation::Engine& e = painter->engine();
+        std::filesystem::path folder = std::filesystem::absolute(path).lexically_normal();
+        if (!folder.has_filename()) folder = folder.parent_path();
+        model.name = folder.filename().string();
+        model.recipe = e.recipe_name();
+        model.bundle_sha256 = e.bundle_sha256();
+        model.compute = e.compute_text();
+        model.size_px = e.size_px();
+        model.offer = e.offer();
+        model.training = e.training_facts();
+        model.canary = data::make_request({}, e.offer());
+      }
+      model.replicas.push_back(std::move(painter));
+    }
+    for (const Model& other : models)
+      if (other.name == model.name)
+        throw UsageError("--bundle {}: another bundle has the folder name {} already; rename one of them",
+                         path.string(), model.name);
+    models.push_back(std::move(model));
+  }
+  return models;
+}
+
+Instruments instruments() {
+  Instruments result;
+  result.measure = [](const data::Request& request, const image::Image& image) -> nlohmann::json {
+    const evaluation::ControlSample s = evaluation::measure_sample(request, image);
+    return {{"skin",
+             {{"asked", image::hex_of(image::rgb_of(request.skin))},
+              {"measured", image::hex_of(image::rgb_of(s.skin))},
+              {"ciede2000", number(s.skin_error, 100)}}},
+            {"ita_deg", {{"asked", number(s.ita_asked, 10)}, {"measured", number(s.ita_measured, 10)}}},
+            {"area", {{"asked", number(s.area_asked)}, {"measured", number(s.area_found)}}},
+            {"centre",
+             {{"asked", {number(request.regions.front().x), number(request.regions.front().y)}},
+              {"measured", {number(s.found_x), number(s.found_y)}},
+              {"distance", number(s.centre_error)}}},
+            {"region_iou", number(s.region_iou)},
+            {"found", s.area_found > 0},
+            {"quality", number(s.found_quality)},
+            {"contrast_ciede2000", number(s.lesion_contrast, 100)}};
+  };
+  return result;
+}
+
+}  // namespace derm::serving
