@@ -88,13 +88,18 @@ int parse_and_run(int argc, const char* const* argv) {
                           add_generate(program),
                           add_evaluate(program, quoted(argc, argv)),
                           add_audit(program, quoted(argc, argv)),
+                          add_study(program),
                           add_phantom(program),
                           add_info(program)};
+#ifdef DERM_SERVING
+  verbs.push_back(add_serve(program));
+#endif
   program.require_subcommand(0, 1);
   program.allow_extras();
   std::vector<std::string> names;
   for (const Verb& verb : verbs) {
     verb.app->allow_extras();
+    for (CLI::App* part : verb.app->get_subcommands({})) part->allow_extras();
     names.push_back(verb.app->get_name());
   }
 
@@ -121,6 +126,7 @@ int parse_and_run(int argc, const char* const* argv) {
   const std::string where = "dermgan " + verb.app->get_name();
   refuse_extras(program, where);
   refuse_extras(*verb.app, where);
+  for (const CLI::App* part : verb.app->get_subcommands()) refuse_extras(*part, where + " " + part->get_name());
   for (const CLI::Option* option : verb.required) {
     if (option->count() == 0) throw UsageError("{}: {} is missing; see {} --help", where, option->get_name(), where);
   }

@@ -22,8 +22,10 @@ Verb add_train(CLI::App& program, const std::string& command_line);
 Verb add_generate(CLI::App& program);
 Verb add_evaluate(CLI::App& program, const std::string& command_line);
 Verb add_audit(CLI::App& program, const std::string& command_line);
+Verb add_study(CLI::App& program);
 Verb add_phantom(CLI::App& program);
 Verb add_info(CLI::App& program);
+Verb add_serve(CLI::App& program);  ///< in builds with DERM_SERVING
 
 /// A flag that takes one value each time it is given, as often as it is given.
 CLI::Option* add_repeatable(CLI::App& app, const std::string& name, std::vector<std::string>& values,
