@@ -33,12 +33,13 @@ TEST(LaplacianPyramid, OfAFlatImageHoldsItInTheLastLevelAlone) {
 
 TEST(SlicedWasserstein, IsSmallForOneSourceAndLargeForTwo) {
   const auto a = noise(24, 32, 1), b = noise(24, 32, 2);
-  const auto blurred = torch::avg_pool2d(noise(24, 34, 3), 3, 1);
-  const Swd same = sliced_wasserstein(a, b), other = sliced_wasserstein(a, blurred);
+  auto uneven = noise(24, 32, 3);
+  uneven.narrow(0, 0, 12).mul_(0.05);  // half of the images without contrast
+  const Swd same = sliced_wasserstein(a, b), other = sliced_wasserstein(a, uneven);
   ASSERT_EQ(same.levels.size(), 2u);
   EXPECT_EQ(same.levels[0].size_px, 32);
   EXPECT_LT(same.mean, 60);
-  EXPECT_GT(other.mean, 2 * same.mean);
+  EXPECT_GT(other.mean, 4 * same.mean);
 }
 
 TEST(SlicedWasserstein, DoesNotDependOnTheBatches) {
@@ -55,7 +56,7 @@ TEST(SlicedWasserstein, DemandsAsManyImagesOfOneSize) {
   EXPECT_THROW(sliced_wasserstein(noise(4, 32, 1), noise(5, 32, 1)), UsageError);
   EXPECT_THROW(sliced_wasserstein(noise(4, 32, 1), noise(4, 64, 1)), UsageError);
   EXPECT_THROW(sliced_wasserstein(noise(4, 8, 1), noise(4, 8, 1)), UsageError);
-  EXPECT_THROW(sliced_wasserstein(noise(4, 50, 1), noise(4, 50, 1)), UsageError);
+  EXPECT_THROW(sliced_wasserstein(noise(4, 66, 1), noise(4, 66, 1)), UsageError);
   EXPECT_THROW(sliced_wasserstein(torch::zeros({4, 3, 32, 32}), noise(4, 32, 1)), DataError);
 }
 
