@@ -1,6 +1,5 @@
-// Actinic keratosis: a rough, ill-defined red or brown patch on sun-worn skin
-// with yellow-white scale; close up, red between follicles that keep pale
-// rings.
+// Actinic keratosis: a rough, ill-defined red or brown patch on sun-worn skin with yellow-white scale; close up, red
+// between follicles that keep pale rings.
 #include <algorithm>
 #include <cmath>
 
@@ -17,12 +16,11 @@ void make_actinic_keratosis(Lesion& l) {
   const float strawberry = l.scene.dermoscopic() ? l.visible(follicle_mm) : 0.3f * l.visible(follicle_mm);
   const float red = 0.026f + 0.045f * static_cast<float>(p.pink);
   const float flakes = -0.35f + 0.95f * static_cast<float>(p.horn);
-  // Redness hides in dark skin, where these are darker than their surroundings
-  // instead.
+  // Redness hides in dark skin, where these are darker than their surroundings instead.
   const float tan = 0.004f + 0.05f * static_cast<float>(p.pigment) + 0.30f * l.own;
   const float tall = static_cast<float>(l.length_px());
   // Few are pigmented.
-  const float blue = 0.03f * smooth_step(0.75f, 1.0f, static_cast<float>(p.deep));
+  const float blue = 0.012f * smooth_step(0.75f, 1.0f, static_cast<float>(p.deep));
   l.each([&](size_t i, float cover, float q) {
     const float scale = smooth_step(
         -0.3f, 2.3f, 0.30f * middle[i] + 0.55f * fine[i] + 0.80f * grit[i] + 0.35f * broad[i] + flakes - 0.45f * q);

@@ -1,5 +1,5 @@
-// Basal cell carcinoma: a pearly pink papule with a rolled rim, branching
-// vessels that run over it, a sunken or ulcerated middle, blue-grey nests.
+// Basal cell carcinoma: a pearly pink papule with a rolled rim, branching vessels that run over it, a sunken or
+// ulcerated middle, blue-grey nests.
 #include <algorithm>
 #include <cmath>
 #include <numbers>

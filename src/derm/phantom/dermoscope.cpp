@@ -24,8 +24,7 @@ void add_bubbles(Canvas& canvas, const Form& form, const Scene& scene) {
         const double dx = px + 0.5 - x, dy = py + 0.5 - y, r = std::sqrt(dx * dx + dy * dy);
         if (r > radius + 1.5) continue;
         Linear& pixel = canvas.at(px, py);
-        // A dark rim where light is bent away, bright inside it on the lamp's
-        // side, and a mirrored spot.
+        // A dark rim where light is bent away, bright inside it on the lamp's side, and a mirrored spot.
         const float rim = static_cast<float>(std::exp(-std::pow((r - radius) / std::max(0.7, 0.10 * radius), 2)));
         const double facing = r > 1e-6 ? (dx * std::cos(way) + dy * std::sin(way)) / r : 0;
         const float inner = static_cast<float>(

@@ -158,8 +158,7 @@ Growth grow(const GrowthRules& rules, Rng& rng) {
         if (automaton.grown(x, y, z)) (z < kSurface ? out.raised : out.depth)[i] += 1;
       if (out.depth[i] + out.raised[i] > 0) mask.pixels[i] = 255;
     }
-  // Islands of skin that growth went round belong to the lesion, and bits that
-  // a two-step move set apart do not.
+  // Islands of skin that growth went round belong to the lesion, and bits that a two-step move set apart do not.
   mask = image::fill_holes(mask);
   const image::Components parts = image::connected_components(mask);
   image::Mask outside(kSide, kSide, 1);

@@ -13,8 +13,7 @@ size_t area(const Growth& g) {
   return static_cast<size_t>(std::count_if(g.inside.begin(), g.inside.end(), [](float v) { return v > 0; }));
 }
 
-// Length of the outline squared over area: 4 pi for a disc, more the more
-// irregular.
+// Length of the outline squared over area: 4 pi for a disc, more the more irregular.
 double irregularity(const Growth& g) {
   double border = 0;
   for (int y = 0; y + 1 < g.side; ++y)

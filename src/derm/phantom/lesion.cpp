@@ -9,8 +9,7 @@
 namespace derm::phantom {
 
 const Habit& habit_of(Kind kind) {
-  // spread, inward, outward, aspect from, patchiness, its grain, smoothing,
-  // roughness, border, mm from, to
+  // spread, inward, outward, aspect from, patchiness, its grain, smoothing, roughness, border, mm from, to
   static const std::array<Habit, 6> habits = {{
       {0.34, 0.04, 0.0000, 0.60, 0.45, 9, 1.2, 0.018, 0.055, 6, 20},   // actinic keratosis
       {0.33, 0.12, 0.0015, 0.70, 0.25, 11, 1.6, 0.009, 0.030, 5, 18},  // basal cell carcinoma
@@ -28,8 +27,7 @@ struct Extent {
   double x0, y0, x1, y1;  // as add_lattice counts
 };
 
-// Of the smooth outline, to a third of a cell: what the spline leaves of the
-// grid's.
+// Of the smooth outline, to a third of a cell: what the spline leaves of the grid's.
 Extent extent_of(const Growth& grown) {
   constexpr int kFiner = 3;
   Plane fine(grown.side * kFiner);

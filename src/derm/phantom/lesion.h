@@ -1,6 +1,6 @@
 #pragma once
-// The lesion: its outline from growth, and what each condition puts into the
-// skin. docs/phantom.md describes the conditions.
+// The lesion: its outline from growth, and what each condition puts into the skin. docs/phantom.md describes the
+// conditions.
 #include <array>
 #include <cstdint>
 #include <string>
@@ -19,8 +19,7 @@ enum class Kind {  // in the order of condition_names()
   squamous_cell_carcinoma
 };
 
-// Independent streams for the parts of a picture, so that leaving out the hair,
-// say, changes nothing else.
+// Independent streams for the parts of a picture, so that leaving out the hair, say, changes nothing else.
 enum Stream : uint64_t {
   kPlan,
   kSkin,
@@ -51,8 +50,7 @@ struct Scene {
 struct Maps {
   Plane melanin, blood;  ///< volume fractions
   Plane deep;            ///< melanosome fraction in the reticular dermis
-  Plane horn;            ///< thickness of scale, crust or wax; 1 hides most of what lies
-                         ///< under it
+  Plane horn;            ///< thickness of scale, crust or wax; 1 hides most of what lies under it
   Plane crust;           ///< how much of the horn is dried blood and serum, 0 to 1
   Plane height;          ///< pixels
   Plane wet;             ///< how strongly the surface mirrors, 1 is bare skin
@@ -62,8 +60,7 @@ struct Maps {
 
 /// The lesion seen from above.
 struct Form {
-  double x, y,
-      size;             ///< centre of the box and its long side, over the image's side
+  double x, y, size;    ///< centre of the box and its long side, over the image's side
   Plane inside;         ///< signed distance to the outline, pixels, positive inside
   Plane q;              ///< 0 where growth began, 1 on the outline, more outside
   Plane depth, raised;  ///< cells grown inward and out of the skin
@@ -96,19 +93,16 @@ struct Lesion {
   float own;   ///< the skin's melanosome fraction
 
   double length_px() const { return form.size * size; }
-  /// Noise of deviation 1 whose grain is a share of the lesion's long side, or
-  /// a length in mm.
+  /// Noise of deviation 1 whose grain is a share of the lesion's long side, or a length in mm.
   Plane field(double share);
   Plane field_mm(double grain_mm);
   /// Cells over the lesion's part of the picture.
   Cells cells(double spacing_px, double stretch, double angle, double jitter) {
     return make_cells(size, {form.x0, form.y0, form.x1, form.y1}, spacing_px, stretch, angle, jitter, rng);
   }
-  /// How well structure of this length is seen: 1 from four pixels on, 0 below
-  /// one and a half.
+  /// How well structure of this length is seen: 1 from four pixels on, 0 below one and a half.
   float visible(double length_mm) const;
-  /// A point of the lesion, up to `far` (1: the outline) from where growth
-  /// began; false if none was found.
+  /// A point of the lesion, up to `far` (1: the outline) from where growth began; false if none was found.
   bool place(double near, double far, Point& at);
   /// Soft dots on the lesion, radii in mm.
   void dots(Plane& plane, int count, double low_mm, double high_mm, double height, double near = 0, double far = 0.95);
@@ -124,8 +118,7 @@ struct Lesion {
   float within(size_t i, double share) const;
 };
 
-/// How the condition grows and how soft its border is (half width over the long
-/// side).
+/// How the condition grows and how soft its border is (half width over the long side).
 struct Habit {
   double spread, inward, outward, aspect_low, patchiness, patch_cells, smoothing, roughness, border;
   double low_mm, high_mm;  ///< usual long sides

@@ -62,8 +62,7 @@ Vec sum_over(const Spectrum& light, Vec (*response)(double)) {
 
 SensorWeights observer_weights(const Spectrum& light, double balance) {
   const Vec own = sum_over(light, observer_at);
-  // With the sums as they are over these bands, D65's white is made exactly
-  // that of sRGB.
+  // With the sums as they are over these bands, D65's white is made exactly that of sRGB.
   const Vec day = sum_over(illuminant(6504), observer_at);
   Vec white{}, scale{};
   for (size_t c = 0; c < 3; ++c) {
@@ -100,8 +99,7 @@ Vec solve(const Matrix& a, const Vec& b) {
   return x;
 }
 
-// The colour matrix of the sensor: least squares to the observer over smooth
-// reflectances in D65, white kept.
+// The colour matrix of the sensor: least squares to the observer over smooth reflectances in D65, white kept.
 const Matrix& colour_matrix() {
   static const Matrix matrix = [] {
     const Spectrum day = illuminant(6504);
@@ -160,8 +158,7 @@ Spectrum illuminant(double kelvin) {
     throw UsageError("illuminant_k: {} is not a colour temperature from 2000 to 25000 K", kelvin);
   Spectrum out{};
   if (kelvin < 4000) {
-    // The standard writes illuminant A as Planck's law at 2848 K with the older
-    // constant 1.435e7 nm K.
+    // The standard writes illuminant A as Planck's law at 2848 K with the older constant 1.435e7 nm K.
     const double t = kelvin * 2848.0 / 2856.0;
     const double at_560 = std::exp(1.435e7 / (t * 560)) - 1;
     for (int i = 0; i < kBands; ++i) {

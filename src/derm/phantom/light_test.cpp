@@ -11,8 +11,7 @@
 namespace derm::phantom {
 namespace {
 
-// CIE standard illuminants D65 and A at 400, 450, 500, 600, 650 and 700 nm, as
-// published.
+// CIE standard illuminants D65 and A at 400, 450, 500, 600, 650 and 700 nm, as published.
 TEST(Illuminant, MeetsTheStandardTables) {
   const Spectrum day = illuminant(6504), lamp = illuminant(2856);
   const std::array<int, 6> at = {0, 5, 10, 20, 25, 30};
@@ -59,8 +58,7 @@ TEST(SensorWeights, WithoutBalanceALampIsYellowAndTheSkyBlue) {
   }
 }
 
-// How far light and camera move the colour of skin once white is balanced: as
-// far as cameras do, no farther.
+// How far light and camera move the colour of skin once white is balanced: as far as cameras do, no farther.
 TEST(SensorWeights, SkinKeepsItsColourAboutInBalancedLight) {
   double camera_worst = 0, lamp_worst = 0;
   for (const double melanin : {0.02, 0.06, 0.14, 0.3, 0.5})

@@ -13,9 +13,8 @@ struct Label {
   std::string text;
 };
 
-/// A scale true to the picture's own, along the side that is farthest from the
-/// lesion: a strip of paper or bare ticks; through a dermoscope the line that
-/// is engraved in its glass. Returns where its numbers go.
+/// A scale true to the picture's own, along the side that is farthest from the lesion: a strip of paper or bare ticks;
+/// through a dermoscope the line that is engraved in its glass. Returns where its numbers go.
 std::vector<Label> add_ruler(Canvas& canvas, const Form& form, const Scene& scene);
 
 /// Surgical pen: part of a ring round the lesion, or dashes beside it.

@@ -1,6 +1,5 @@
-// Melanoma: asymmetric, its border notched and abrupt, of many colours: light
-// and dark brown, black, blue-grey, red, and white where it regresses;
-// irregular dots, globules and streaks.
+// Melanoma: asymmetric, its border notched and abrupt, of many colours: light and dark brown, black, blue-grey, red,
+// and white where it regresses; irregular dots, globules and streaks.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -20,8 +19,7 @@ void make_melanoma(Lesion& l) {
   const Cells mesh = l.cells(mesh_mm * l.ppm, l.rng.uniform(1, 1.6), l.rng.uniform(0, 3), 0.95);
   const float network = l.visible(mesh_mm) * (close ? 1.0f : 0.5f);
 
-  // Streaks and pseudopods: short lines outward along the border, in a part of
-  // it.
+  // Streaks and pseudopods: short lines outward along the border, in a part of it.
   Plane streaks(l.size), globules(l.size);
   const double lean = l.rng.uniform(0, 2 * std::numbers::pi);
   if (close || l.ppm > 8) {
@@ -46,7 +44,7 @@ void make_melanoma(Lesion& l) {
   const float red = 0.012f + 0.035f * static_cast<float>(p.pink);
   const float nodule = p.elevation > 0.75 ? static_cast<float>(0.06 * p.elevation * l.length_px()) : 0.0f;
   const float tall = static_cast<float>(l.length_px());
-  const float crusts = 0.30f * smooth_step(0.5f, 1.0f, static_cast<float>(p.horn));
+  const float crusts = 0.22f * smooth_step(0.5f, 1.0f, static_cast<float>(p.horn));
   const float ax = static_cast<float>(std::cos(lean)), ay = static_cast<float>(std::sin(lean));
   const float half = static_cast<float>(l.length_px() / 2);
   l.each([&](size_t i, float cover, float q) {
@@ -61,21 +59,22 @@ void make_melanoma(Lesion& l) {
     const float net = 1 + network * (1 - much) * (0.9f * line - 0.26f) * smooth_step(-1.0f, 0.6f, broad[i]);
     const float brown =
         base * net * std::max(0.15f, 0.75f + 0.26f * broad[i] + 0.24f * middle[i] + 0.16f * fine[i] + 0.08f * grit[i]);
+    const float own_here = maps.melanin[i];
     maps.melanin[i] +=
         cover * ((brown + black * much * std::max(0.1f, 0.8f + 0.35f * middle[i] + 0.2f * fine[i])) * (1 - gone) +
                  0.6f * std::min(1.0f, globules[i])) +
         0.5f * streaks[i];
     const float veiled = smooth_step(0.25f, 1.25f, veil[i] + 0.7f * slope) * l.within(i, 0.10);
     maps.deep[i] = std::max(maps.deep[i], cover * (blue * veiled + 0.03f * gone * blue));
-    // A veil is seen where the pigment above is thin, under a ground-glass
-    // film.
-    maps.melanin[i] *= 1 - 0.5f * veiled * std::min(1.0f, blue * 8) * cover;
-    maps.blood[i] *= 1 - 0.7f * cover * veiled * std::min(1.0f, blue * 8);
-    maps.horn[i] = std::max(maps.horn[i], cover * std::max(0.14f * gone, 0.04f * veiled * std::min(1.0f, blue * 8)));
+    // A veil is seen where the pigment above is thin, under a ground-glass film.
+    const float film = veiled * std::min(1.0f, blue * 8) * cover;
+    maps.melanin[i] = own_here + (maps.melanin[i] - own_here) * (1 - 0.5f * film);
+    maps.blood[i] *= 1 - 0.7f * film;
+    maps.horn[i] = std::max(maps.horn[i], std::max(0.10f * gone * cover, 0.03f * film));
     maps.blood[i] += cover * (red * smooth_step(0.2f, 1.4f, -broad[i] + 0.3f * middle[i]) +
                               0.5f * red * smooth_step(0.75f, 1.0f, q));
     // Where it has broken open.
-    const float crust = crusts * much * smooth_step(0.3f, 1.3f, fine[i] + 0.5f * middle[i]);
+    const float crust = crusts * much * smooth_step(0.2f, 2.0f, fine[i] + 0.5f * middle[i]);
     maps.horn[i] = std::max(maps.horn[i], cover * crust);
     maps.crust[i] = std::max(maps.crust[i], smooth_step(0.0f, 0.1f, crust));
     maps.height[i] +=

@@ -1,5 +1,4 @@
-// Melanocytic nevus: one or two browns, even from side to side, round, its
-// border regular.
+// Melanocytic nevus: one or two browns, even from side to side, round, its border regular.
 #include <algorithm>
 #include <cmath>
 
@@ -10,8 +9,7 @@ namespace derm::phantom {
 void make_nevus(Lesion& l) {
   const Parameters& p = l.scene.p;
   Maps& maps = l.maps;
-  // Flat with a network, of globules, or plain; intradermal ones stand out,
-  // pale and soft.
+  // Flat with a network, of globules, or plain; intradermal ones stand out, pale and soft.
   const double pattern = l.rng.uniform();
   const bool dome = p.elevation > 0.6;
   const double mesh_mm = std::max(l.rng.uniform(0.22, 0.34), 3.0 / l.ppm * (l.scene.dermoscopic() ? 1 : 0));

@@ -9,8 +9,7 @@ namespace derm::phantom {
 
 namespace {
 
-// Molar extinction in 1/cm / (mol/L) at 400, 410, ... 700 nm (S. Prahl, OMLC;
-// Gratzer and Kollias).
+// Molar extinction in 1/cm / (mol/L) at 400, 410, ... 700 nm (S. Prahl, OMLC; Gratzer and Kollias).
 constexpr Spectrum kOxygenated = {266232,  466840,  480360,  246072,  102580,  62816,   44480, 33209.2,
                                   26629.2, 23684.4, 20932.8, 20035.2, 24202.4, 39956.8, 53236, 43016,
                                   32613.2, 44496,   50104,   14400.8, 3200,    1506,    942,   610,
@@ -22,11 +21,9 @@ constexpr Spectrum kDeoxygenated = {223296, 303956,  407560,  528600,  413280,  
 
 constexpr double kPapillaryCm = 0.006, kPigmentedCm = 0.03, kPapillaryBlood = 0.002;
 
-// Calibration, so that 1.3-6.3 %, 11-16 % and 18-43 % melanosomes come out as
-// light, moderate and dark skin by ITA: the mean path through the epidermis in
-// units of its thickness lies between 1 (collimated) and 2 (diffuse light), and
-// the share of diffuse light that the surface throws back inside lies between
-// that of a smooth (0.55) and a rough surface.
+// Calibration, so that 1.3-6.3 %, 11-16 % and 18-43 % melanosomes come out as light, moderate and dark skin by ITA: the
+// mean path through the epidermis in units of its thickness lies between 1 (collimated) and 2 (diffuse light), and the
+// share of diffuse light that the surface throws back inside lies between that of a smooth (0.55) and a rough surface.
 constexpr double kPathFactor = 1.1;
 constexpr double kInnerReflection = 0.45;
 constexpr double kOuterReflection = 0.035;  // Fresnel at n = 1.43 with a little gloss
@@ -87,8 +84,7 @@ double under(const Band& band, const SkinLayers& skin, double blood, double deep
   const double absorption = blood * whole + (1 - blood) * band.base;
   const double dermis_cm = skin.dermis_mm * 0.1;
   if (deep_pigment <= 0) return layer(absorption, band.scatter_dermis, dermis_cm).over(band.deep);
-  // Clear of the vessels that lie deeper, or what is blue in the light would
-  // never come back.
+  // Clear of the vessels that lie deeper, or what is blue in the light would never come back.
   const double clear = std::min(blood, kPapillaryBlood);
   const Layer papillary = layer(clear * whole + (1 - clear) * band.base, band.scatter_dermis, kPapillaryCm);
   const Layer pigmented = layer(absorption + deep_pigment * band.melanosome, band.scatter_dermis, kPigmentedCm);

@@ -131,8 +131,7 @@ TEST(SkinOptics, TableAgreesWithTheModel) {
         skin.melanosome_fraction = f;
         skin.blood_fraction = b;
         skin.deep_pigment = d;
-        // Deep pigment's first step joins two layerings of the dermis and is
-        // coarser.
+        // Deep pigment's first step joins two layerings of the dermis and is coarser.
         EXPECT_LT(image::ciede2000(image::lab_of_linear(fast[0], fast[1], fast[2]), skin_colour(skin)),
                   d == 0 ? 0.35 : 2.5)
             << f << " " << b << " " << d;

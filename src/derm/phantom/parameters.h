@@ -1,6 +1,5 @@
 #pragma once
-// Every number that an image is made from, by name: what metadata.csv writes
-// down and --set and --sweep reach.
+// Every number that an image is made from, by name: what metadata.csv writes down and --set and --sweep reach.
 #include <string>
 #include <vector>
 
@@ -40,17 +39,14 @@ const std::vector<ParameterInfo>& parameter_list();
 
 /// A parameter held at one value, or one that goes through several.
 struct Setting {
-  std::string name;  ///< of parameter_list(), or "condition" (values are indices
-                     ///< into condition_names())
+  std::string name;  ///< of parameter_list(), or "condition" (values are indices into condition_names())
   std::vector<double> values;
 };
 
-/// `name=value`; `condition=nevus`. @throws UsageError: unknown name (the
-/// nearest offered), no number, out of range.
+/// `name=value`; `condition=nevus`. @throws UsageError: unknown name (the nearest offered), no number, out of range.
 Setting parse_set(const std::string& text);
 
-/// `name=a..b:n` (n values, 6 without the count), `name=a,b,c`, `condition=*`.
-/// At most 1000 values.
+/// `name=a..b:n` (n values, 6 without the count), `name=a,b,c`, `condition=*`. At most 1000 values.
 Setting parse_sweep(const std::string& text);
 
 }  // namespace derm::phantom

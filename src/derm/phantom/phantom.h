@@ -1,7 +1,6 @@
 #pragma once
-// Made skin with known truth: colour from a layered reflectance model, a grown
-// lesion of known outline and condition, and what usually lies on skin.
-// docs/phantom.md says what is modelled and what is not.
+// Made skin with known truth: colour from a layered reflectance model, a grown lesion of known outline and condition,
+// and what usually lies on skin. docs/phantom.md says what is modelled and what is not.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -19,25 +18,21 @@ struct PhantomOptions {
   int64_t count = 64;
   int64_t size_px = 256;
   uint64_t seed = 0;
-  double hair = 0.3, ruler = 0.1, ink = 0.1,
-         dark_corners = 0.1;            ///< probabilities
-  double bubbles = 0.3;                 ///< probability, of dermoscopic pictures
-  std::string look = "clinical";        ///< clinical, dermoscopic or mixed (half and half)
-  std::string light = "daylight";       ///< daylight (D65, observer) or mixed (and a camera)
-  std::vector<std::string> conditions;  ///< empty: all of condition_names()
-  std::vector<std::string> set,
-      sweep;              ///< as parse_set() and parse_sweep() read them
-  void validate() const;  ///< throws UsageError naming what is wrong
+  double hair = 0.3, ruler = 0.1, ink = 0.1, dark_corners = 0.1;  ///< probabilities
+  double bubbles = 0.3;                                           ///< probability, of dermoscopic pictures
+  std::string look = "clinical";                                  ///< clinical, dermoscopic or mixed (half and half)
+  std::string light = "daylight";                                 ///< daylight (D65, observer) or mixed (and a camera)
+  std::vector<std::string> conditions;                            ///< empty: all of condition_names()
+  std::vector<std::string> set, sweep;                            ///< as parse_set() and parse_sweep() read them
+  void validate() const;                                          ///< throws UsageError naming what is wrong
 };
 
 /// What is true of one phantom image.
 struct Truth {
   std::string condition;
-  /// Colour of the bare skin as photographed, before relief, light and noise,
-  /// whose middle effect is zero.
+  /// Colour of the bare skin as photographed, before relief, light and noise, whose middle effect is zero.
   image::Lab skin;
-  image::Lab skin_d65;  ///< the same skin in D65 for the standard observer;
-                        ///< equal to `skin` in that light
+  image::Lab skin_d65;  ///< the same skin in D65 for the standard observer; equal to `skin` in that light
   image::Mask lesion;   ///< extent of what has grown: where the border is half way
   Parameters parameters;
   double melanosome_fraction = 0, blood_fraction = 0;
@@ -55,14 +50,12 @@ const std::vector<std::string>& condition_names();
 image::Lab skin_colour(const SkinLayers& skin);
 image::Lab skin_colour(double melanosome_fraction, double blood_fraction);
 
-/// Image `index` of the set that `options` describes; the same bytes on every
-/// run and thread count.
+/// Image `index` of the set that `options` describes; the same bytes on every run and thread count.
 Phantom make_phantom(const PhantomOptions& options, int64_t index);
 
-/// Writes images, masks and metadata.csv as a data set, balanced over tone,
-/// condition and size. Images are made and written one by one: memory does not
-/// grow with their number. Split 70/15/15 by subject; pictures of one sweep are
-/// of one subject, else every image is its own.
+/// Writes images, masks and metadata.csv as a data set, balanced over tone, condition and size. Images are made and
+/// written one by one: memory does not grow with their number. Split 70/15/15 by subject; pictures of one sweep are of
+/// one subject, else every image is its own.
 void write_phantoms(const PhantomOptions& options);
 
 }  // namespace derm::phantom

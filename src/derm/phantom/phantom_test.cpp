@@ -177,8 +177,7 @@ TEST(Phantom, TheSameSkinInOtherLightKeepsItsTruthAndChangesItsPicture) {
   EXPECT_LT(image::ciede2000(skin::measure_skin(lamp.rgb, lamp.truth.lesion).lab, lamp.truth.skin), 2.5);
 }
 
-// `prepare` with the mask hidden: how much of the lesion it finds and how well
-// it measures the skin, by tone.
+// `prepare` with the mask hidden: how much of the lesion it finds and how well it measures the skin, by tone.
 TEST(Phantom, PrepareFindsLesionAndSkinColourInEveryTone) {
   for (const char* look : {"clinical", "dermoscopic"}) {
     PhantomOptions options;

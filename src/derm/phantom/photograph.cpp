@@ -10,8 +10,7 @@ namespace derm::phantom {
 
 namespace {
 
-// sRGB from linear light, through a table over square roots (finer in the dark,
-// where the curve is steep).
+// sRGB from linear light, through a table over square roots (finer in the dark, where the curve is steep).
 class Encoder {
  public:
   Encoder() {
@@ -32,8 +31,7 @@ class Encoder {
   std::array<float, kSteps + 1> values_;
 };
 
-// exp(-x) for x >= 0 where a few per mille do not matter, and no call is worth
-// it.
+// exp(-x) for x >= 0 where a few per mille do not matter, and no call is worth it.
 float fall(float x) {
   const float t = 1 - x * (1.0f / 16);
   if (t <= 0) return 0;
@@ -71,8 +69,7 @@ Canvas render(const Maps& maps, const Form& form, const Plane& spots, const Skin
   // Fluid of the skin's own refractive index hides its relief and its gloss.
   const float shading = immersed ? 0.10f : 0.62f;
   const float gloss = static_cast<float>(p.gloss) * (immersed ? 0.0f : 1.0f);
-  // Where the lamp is mirrored: the slope that does it, which changes over the
-  // picture as the angle to the lens does.
+  // Where the lamp is mirrored: the slope that does it, which changes over the picture as the angle to the lens does.
   const float mirror = static_cast<float>(rng.uniform(0.20, 0.42)), turn = static_cast<float>(rng.uniform(0.1, 0.5));
   const float sharp = static_cast<float>(1 / (2 * 0.13 * 0.13));
   Plane waves(size), oily(size);
@@ -115,8 +112,8 @@ Canvas render(const Maps& maps, const Form& form, const Plane& spots, const Skin
       }
     }
   }
-  // The middle of the skin's colours is its own colour: in square roots, which
-  // lie closer to what the eye and CIE Lab see than the amounts of light do.
+  // The middle of the skin's colours is its own colour: in square roots, which lie closer to what the eye and CIE Lab
+  // see than the amounts of light do.
   if (bare > 0) {
     Linear correction;
     for (size_t c = 0; c < 3; ++c) {
@@ -133,8 +130,7 @@ void defocus(Canvas& canvas, const Form& form, const Scene& scene) {
   const int size = canvas.size;
   const int radius = static_cast<int>(std::lround(0.010 * scene.p.defocus * size));
   if (scene.p.defocus <= 0 || radius < 1) return;
-  // Two running means make a triangle; far from the focus it replaces the sharp
-  // picture.
+  // Two running means make a triangle; far from the focus it replaces the sharp picture.
   std::vector<Linear> blurred = canvas.pixels, line(static_cast<size_t>(size));
   const auto run = [&](size_t start, size_t step) {
     for (int i = 0; i < size; ++i) line[static_cast<size_t>(i)] = blurred[start + static_cast<size_t>(i) * step];
@@ -186,8 +182,7 @@ image::Image expose(const Canvas& canvas, const Scene& scene) {
     for (int x = 0; x < size; ++x) {
       const Linear &l = column[static_cast<size_t>(std::max(0, x - 1))], &m = column[static_cast<size_t>(x)],
                    &r = column[static_cast<size_t>(std::min(size - 1, x + 1))];
-      // Two bytes of one draw make a triangular number for each channel; a
-      // fourth pair is common to all.
+      // Two bytes of one draw make a triangular number for each channel; a fourth pair is common to all.
       const uint64_t bits = rng.next();
       const auto triangle = [&](int k) {
         return (static_cast<float>(bits >> (16 * k) & 255) + static_cast<float>(bits >> (16 * k + 8) & 255) - 255.0f) /

@@ -20,9 +20,8 @@ inline Linear mix(const Linear& a, const Linear& b, float t) {
   return {a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1]), a[2] + t * (b[2] - a[2])};
 }
 
-/// Colour from what the skin is made of, under a lamp from the side: shading of
-/// the relief, mirrored light, uneven light. The bare skin (outside the lesion,
-/// without freckles) has `skin` in the middle of its colours.
+/// Colour from what the skin is made of, under a lamp from the side: shading of the relief, mirrored light, uneven
+/// light. The bare skin (outside the lesion, without freckles) has `skin` in the middle of its colours.
 Canvas render(const Maps& maps, const Form& form, const Plane& spots, const SkinTable& table, const Linear& skin,
               const Scene& scene);
 

@@ -11,8 +11,7 @@ namespace derm::phantom {
 
 namespace {
 
-// ITA of the tone groups, lightest first; the ends lie where the model ends at
-// usual amounts of blood.
+// ITA of the tone groups, lightest first; the ends lie where the model ends at usual amounts of blood.
 constexpr std::array<std::pair<double, double>, 6> kItaOfTone = {
     {{56, 66}, {42, 54}, {29, 40}, {11, 27}, {-29, 9}, {-66, -31}}};
 
@@ -28,8 +27,7 @@ SkinLayers layers_of(const Parameters& p) {
 
 double draw_log(Rng& rng, double low, double high) { return std::exp(rng.uniform(std::log(low), std::log(high))); }
 
-// Everything that is not held fast, always in the same order, so that what is
-// set changes nothing else.
+// Everything that is not held fast, always in the same order, so that what is set changes nothing else.
 Parameters draw(const PhantomOptions& options, Kind kind, size_t tone, int size_class, Rng& rng) {
   const Habit& habit = habit_of(kind);
   Parameters p;
@@ -45,8 +43,7 @@ Parameters draw(const PhantomOptions& options, Kind kind, size_t tone, int size_
   p.dermis_mm = rng.uniform(1.4, 2.4);
 
   p.size = rng.uniform(0.15, 0.35) + 0.2 * size_class;
-  // Clear of the image's border; the mean of two draws stays near the middle
-  // more often.
+  // Clear of the image's border; the mean of two draws stays near the middle more often.
   const double middle_x = (rng.uniform() + rng.uniform()) / 2 - 0.5,
                middle_y = (rng.uniform() + rng.uniform()) / 2 - 0.5;
   const double room = std::max(0.0, 1 - 1.12 * p.size);
@@ -190,8 +187,7 @@ Plan::Place Plan::at(int64_t index) const {
   for (const auto& [name, value] : values)
     for (const ParameterInfo& info : parameter_list())
       if (info.name == *name) p.*info.value = value;
-  // A lesion of another size stays as far from the border as the one that was
-  // drawn.
+  // A lesion of another size stays as far from the border as the one that was drawn.
   const auto keep_clear = [&](double& at, double was) {
     const double room = std::max(0.0, 1 - 1.12 * drawn.size), now = std::max(0.0, 1 - 1.12 * p.size);
     at = 0.5 + (room > 0 ? (was - 0.5) * now / room : 0.0);

@@ -1,6 +1,5 @@
-// Seborrheic keratosis: a plaque as if stuck on, sharply bordered, waxy or
-// warty, tan to black, with fissures, dark plugs in its follicles and white
-// cysts.
+// Seborrheic keratosis: a plaque as if stuck on, sharply bordered, waxy or warty, tan to black, with fissures, dark
+// plugs in its follicles and white cysts.
 #include <algorithm>
 #include <cmath>
 

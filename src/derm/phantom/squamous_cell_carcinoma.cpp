@@ -1,5 +1,4 @@
-// Squamous cell carcinoma: a firm red plaque or nodule with a mass of horn or
-// crust, ulcers and spots of blood.
+// Squamous cell carcinoma: a firm red plaque or nodule with a mass of horn or crust, ulcers and spots of blood.
 #include <algorithm>
 #include <cmath>
 

@@ -21,8 +21,7 @@ void add_freckles(Plane& spots, const Scene& scene, Rng& rng) {
   }
 }
 
-// Vessels shine through where a smooth field crosses zero, in some places and
-// not in others.
+// Vessels shine through where a smooth field crosses zero, in some places and not in others.
 void add_vessels(Plane& redness, const Scene& scene, Rng& rng) {
   Plane ridge(scene.size_px), where(scene.size_px);
   add_noise(ridge, std::clamp(scene.p.field_mm / 5, 2.0, 12.0), 1, rng);
@@ -53,8 +52,7 @@ void make_skin(Maps& maps, Plane& spots, const Scene& scene) {
   if (p.vessels > 0) add_vessels(redness, scene, rng);
   add_freckles(spots, scene, rng);
 
-  // Lines: furrows between plateaus, deep ones and finer ones between them,
-  // drawn out along the tension of the skin.
+  // Lines: furrows between plateaus, deep ones and finer ones between them, drawn out along the tension of the skin.
   const double way = rng.uniform(0, std::numbers::pi), stretch = rng.uniform(1.0, 1.9);
   const double spacing = std::max(p.line_spacing_mm * ppm, 3.2);
   const Cells lines = make_cells(size, {0, 0, size - 1, size - 1}, spacing, stretch, way, 0.85, rng);

@@ -1,6 +1,5 @@
 #pragma once
-// The bare skin: uneven pigment and blood, freckles, fine vessels, the relief
-// of lines and pores.
+// The bare skin: uneven pigment and blood, freckles, fine vessels, the relief of lines and pores.
 #include "derm/phantom/lesion.h"
 
 namespace derm::phantom {

@@ -104,8 +104,7 @@ void add_lattice(Plane& plane, const std::vector<float>& lattice, int n, double 
 
 namespace {
 
-// Nearly normal: the sum of four bytes' worth of uniform numbers, from half a
-// draw.
+// Nearly normal: the sum of four bytes' worth of uniform numbers, from half a draw.
 void fill_normal(std::vector<float>& values, Rng& rng) {
   for (size_t i = 0; i < values.size();) {
     uint64_t bits = rng.next();
@@ -124,11 +123,9 @@ void add_noise(Plane& plane, double cells, double amplitude, Rng& rng) {
   const int n = static_cast<int>(std::ceil(cells)) + 4;
   std::vector<float> lattice(static_cast<size_t>(n) * static_cast<size_t>(n));
   fill_normal(lattice, rng);
-  // Where the lattice lies under the image, so that its lines show at no fixed
-  // place.
+  // Where the lattice lies under the image, so that its lines show at no fixed place.
   const double shift_x = rng.uniform(), shift_y = rng.uniform();
-  // Under a cubic B-spline independent numbers keep 151/315 of their variance a
-  // dimension on average.
+  // Under a cubic B-spline independent numbers keep 151/315 of their variance a dimension on average.
   add_lattice(plane, lattice, n, shift_x, shift_y, cells / plane.size, static_cast<float>(amplitude / (151.0 / 315.0)));
 }
 

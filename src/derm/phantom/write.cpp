@@ -19,8 +19,7 @@ namespace derm::phantom {
 namespace {
 
 void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
-  // The folder appears as a whole at the end, so each file need not be flushed
-  // by itself.
+  // The folder appears as a whole at the end, so each file need not be flushed by itself.
   std::ofstream out(path, std::ios::binary);
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   out.close();
