@@ -8,6 +8,10 @@
 #include "derm/data/request.h"
 #include "derm/data/semantic_map.h"
 #include "derm/image/codec.h"
+#ifdef DERM_SERVING
+#include "derm/http/message.h"
+#include "derm/serving/ask.h"
+#endif
 #include "derm/tensor/pth.h"
 #include "derm/tensor/safetensors.h"
 
@@ -71,12 +75,53 @@ void request_target(std::string_view bytes) {
   data::encode_map(request, {.conditions = conditions, .size_px = 32});
 }
 
+#ifdef DERM_SERVING
+/// Three lines: a request's target, a Host header, a body of JSON.
+void http_target(std::string_view bytes) {
+  const size_t first = std::min(bytes.find('\n'), bytes.size());
+  const std::string_view rest = bytes.substr(std::min(first + 1, bytes.size()));
+  const size_t second = std::min(rest.find('\n'), rest.size());
+  http::host_name(rest.substr(0, second));
+  http::Request request;
+  request.headers["cookie"] = std::string(rest);
+  request.cookie("a");
+  try {
+    http::parse_json(rest.substr(std::min(second + 1, rest.size())));
+  } catch (const http::HttpError&) {
+  }
+  try {
+    const http::Target target = http::parse_target(bytes.substr(0, first));
+    if (("/" + target.path + "/").find("/../") != std::string::npos) throw std::logic_error("a path leaves its folder");
+  } catch (const http::HttpError& error) {
+    throw UsageError("{}", error.what());
+  }
+}
+
+void ask_target(std::string_view bytes) {
+  nlohmann::json json;
+  try {
+    json = http::parse_json(bytes);
+  } catch (const http::HttpError& error) {
+    throw UsageError("{}", error.what());
+  }
+  data::Offer offer;
+  offer.conditions = {"melanoma", "nevus"};
+  const serving::Ask ask = serving::parse_ask(json, [&](const std::string&) -> const data::Offer& { return offer; });
+  if (ask.requests.empty() || ask.requests.size() > 256) throw std::logic_error("a job without a size");
+  for (const data::Request& request : ask.requests) data::validate(request, offer.conditions);
+}
+#endif
+
 }  // namespace
 
 const std::map<std::string, Target>& targets() {
-  static const std::map<std::string, Target> all{{"image", image_target}, {"csv", csv_target},
-                                                 {"toml", toml_target},   {"safetensors", safetensors_target},
-                                                 {"pth", pth_target},     {"request", request_target}};
+  static const std::map<std::string, Target> all{
+      {"image", image_target}, {"csv", csv_target},         {"toml", toml_target}, {"safetensors", safetensors_target},
+      {"pth", pth_target},     {"request", request_target},
+#ifdef DERM_SERVING
+      {"http", http_target},   {"ask", ask_target},
+#endif
+  };
   return all;
 }
 

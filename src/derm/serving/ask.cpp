@@ -59,7 +59,9 @@ uint64_t whole_field(const json& object, const char* name, uint64_t fallback, ui
                      const std::string& where) {
   const json* value = field(object, name);
   if (!value) return fallback;
-  if (!value->is_number_unsigned() || value->get<uint64_t>() < low || value->get<uint64_t>() > high)
+  // Values made in C++ are signed where those that were parsed are not.
+  const bool whole = value->is_number_unsigned() || (value->is_number_integer() && value->get<int64_t>() >= 0);
+  if (!whole || value->get<uint64_t>() < low || value->get<uint64_t>() > high)
     throw UsageError("{}: {} is {}, an integer from {} to {} is expected", where, name, shown(*value), low, high);
   return value->get<uint64_t>();
 }

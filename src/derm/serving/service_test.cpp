@@ -16,6 +16,7 @@
 #include "derm/base/files.h"
 #include "derm/base/system.h"
 #include "derm/data/dataset.h"
+#include "derm/generation/engine.h"
 #include "derm/http/client.h"
 #include "derm/image/codec.h"
 #include "derm/recipe/stand_in.h"
@@ -26,9 +27,6 @@ namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// The skin colour all over, and the seed in the first pixel.
 struct PainterState {
@@ -332,8 +330,10 @@ TEST_F(ServiceTest, TellsWhatCanBeAskedForAndWhatLiesBeyondTheData) {
   for (const json& step : c["controls"]["skin"]["ita"]) (step["extrapolated"].get<bool>() ? outside : inside) = true;
   EXPECT_TRUE(inside && outside);
   EXPECT_EQ(c["limits"]["images_per_job"], 256);
-  for (const std::string& name : control_fields())
-    if (name != "regions" && name != "count") EXPECT_TRUE(c["controls"].contains(name)) << name;
+  for (const std::string& name : control_fields()) {
+    if (name == "regions" || name == "count") continue;
+    EXPECT_TRUE(c["controls"].contains(name)) << name;
+  }
   EXPECT_EQ(refusal(get("/v1/capabilities?model=other")), "400 bad_request");
   EXPECT_EQ(parsed(get("/v1/models"))["models"][0]["size_px"], 32);
   const json colour = parsed(get("/v1/skin?colour=%23c68642"));
