@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# run.sh bundle | studio PROGRAM BUNDLE [SCREENSHOT]
+# run.sh bundle | studio PROGRAM BUNDLE [SCREENSHOT] | study PROGRAM
 # Exit code 77: skipped, and why.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -38,5 +38,9 @@ case "$1" in
     server=0
     ((code == 0)) || { echo "the server ended with $code"; cat "$work/err"; exit 1; }
     ;;
-  *) echo "run.sh: bundle or studio"; exit 2 ;;
+  study)
+    # A whole reader study. DERM_SCREENSHOTS=FOLDER: the pictures of the documents.
+    exec node "$root/tests/browser/study.mjs" "$2"
+    ;;
+  *) echo "run.sh: bundle, studio or study"; exit 2 ;;
 esac

@@ -256,6 +256,7 @@ async function main() {
 
     // The third uses no mouse.
     await third.open();
+    await third.page.waitForFunction(() => document.activeElement.id === "code");
     await third.page.keyboard.type(third.code);
     await third.page.keyboard.press("Enter");
     await third.page.waitForSelector("#intro:not([hidden])");
@@ -325,6 +326,31 @@ async function main() {
       await page.screenshot({ path: join(shots, "study-report.png") });
       await page.screenshot({ path: join(shots, "study-report-full.png"), fullPage: true });
     }
+
+    // A fixed viewing time: the image comes when the reader is ready, goes again, and nothing is taken back.
+    const brief = join(work, "brief");
+    const code = JSON.parse(run("study", "new", "--real", join(work, "real"), "--synthetic", `phantom-a=${join(work, "a")}`, "--split", "all", "--readers", "1",
+      "--images", "4", "--anchors", "1", "--strata", "none", "--practice", "1", "--practice-feedback", "--repeats", "0", "--ask", "none",
+      "--viewing-seconds", "0.4", "--out", brief, "--json")).readers[0].code;
+    await end("SIGTERM");
+    port = 0;
+    const reader = new Reader(browser, await serve(brief), code, new Map(), 0.5, desktop);
+    await reader.open();
+    await reader.enter();
+    await reader.begin();
+    check(await reader.page.isVisible("#show"), "the reader says when");
+    await reader.page.keyboard.press("r");
+    await reader.page.keyboard.press("3");
+    await reader.page.focus("#stage");
+    await reader.page.keyboard.press("Enter");
+    check((await reader.page.textContent("#missing")).includes("look at the image first"), "no answer before the image was seen");
+    await reader.page.click("#show");
+    await reader.page.waitForFunction(() => document.querySelector("#cover-text").textContent.includes("time for this image is over"));
+    check(!(await reader.page.evaluate(() => document.querySelector("#image").hasAttribute("src"))), "the image is gone");
+    await reader.save();
+    check(/The last image was (a real photograph|synthetic)/.test(await reader.page.textContent("#alert")), "practice tells the source");
+    check(!(await reader.page.isVisible("#undo")), "nothing is taken back");
+    same(reader.problems.join("; "), "", "problems on the console");
   } finally {
     await browser.close();
   }

@@ -28,6 +28,11 @@ void set_interval(Estimate& e, std::vector<double> drawn, int replicates, const 
     const size_t above = std::min(below + 1, drawn.size() - 1);
     return drawn[below] + (position - static_cast<double>(below)) * (drawn[above] - drawn[below]);
   };
+  if (drawn.front() == drawn.back()) {
+    // Every draw gives one value: an interval without width would claim certainty that a few answers do not give.
+    e.reason = "no variation among the answers: no interval";
+    return;
+  }
   e.low = at(0.025);
   e.high = at(0.975);
 }

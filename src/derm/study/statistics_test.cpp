@@ -211,6 +211,15 @@ TEST(CrossedBootstrap, KeepsTheNumberOfImagesInEachStratum) {
   });
 }
 
+TEST(CrossedBootstrap, WithoutVariationHasNoInterval) {
+  CrossedBootstrap plan{3, {0, 0, 0, 1, 1}, 200, 1};
+  const auto e =
+      crossed_bootstrap(plan, [](const auto&, const auto&) { return std::vector<std::optional<double>>{1.0}; });
+  EXPECT_EQ(*e[0].value, 1);
+  EXPECT_FALSE(e[0].low);
+  EXPECT_NE(e[0].reason.find("no variation"), std::string::npos);
+}
+
 TEST(CrossedBootstrap, OfOneReaderDrawsImagesAlone) {
   CrossedBootstrap plan{1, {0, 0, 0, 0}, 50, 1};
   const auto e = crossed_bootstrap(plan, [](const auto& wr, const auto& wi) {

@@ -31,6 +31,9 @@ std::string text_of(const Json& v, const char* format_unit = "") {
 
 std::string share_text(const Json& v) { return v.is_number() ? fmt::format("{:.3f}", v.get<double>()) : kDash; }
 
+/// "reader-01" is 01 where a column or an axis says that it is a reader.
+std::string short_name(const std::string& reader) { return reader.starts_with("reader-") ? reader.substr(7) : reader; }
+
 /// Reasons why figures are missing, each once.
 class Reasons {
  public:
@@ -260,34 +263,35 @@ report::Page report_page(const fs::path& study, const Results& results, const Js
   space.x_label = "synthetic called real (FPR)";
   space.y_label = "real called real (TPR)";
   space.identity = true;
-  space.x_range = space.y_range = std::pair{0.0, 1.0};
+  space.x_range = space.y_range = std::pair{-0.02, 1.02};
   std::map<std::string, report::Series> dots;
-  std::vector<std::vector<std::string>> rows;
+  std::vector<std::vector<std::string>> rows, rates;
   for (const Json& r : n.at("readers")) {
     const std::string name = r.at("name");
     const std::string who = "reader " + name;
-    accuracy.groups.push_back(name.starts_with("reader-") ? name.substr(7) : name);
+    accuracy.groups.push_back(short_name(name));
     add_estimate(accuracy.series[0], r.at("accuracy"));
     if (r.at("tpr").at("value").is_number() && r.at("fpr").at("value").is_number()) {
       report::Series& s = dots[r.at("group").get<std::string>()];
       s.x.push_back(number(r.at("fpr").at("value")));
       s.y.push_back(number(r.at("tpr").at("value")));
     }
-    rows.push_back({name, r.at("group"),
+    rows.push_back({short_name(name), r.at("group"),
                     fmt::format("{} / {}", r.at("done").get<int64_t>(), r.at("due").get<int64_t>()),
                     estimate_text(reasons.note(r.at("accuracy"), who)), share_text(r.at("p_chance")),
-                    estimate_text(reasons.note(r.at("tpr"), who)), estimate_text(reasons.note(r.at("fpr"), who)),
-                    estimate_text(reasons.note(r.at("auc"), who)), text_of(r.at("times").at("median_s"), " s")});
+                    text_of(r.at("times").at("median_s"), " s")});
+    rates.push_back({short_name(name), estimate_text(reasons.note(r.at("tpr"), who)),
+                     estimate_text(reasons.note(r.at("fpr"), who)), estimate_text(reasons.note(r.at("auc"), who))});
   }
   accuracy.groups.push_back("all");
   add_estimate(accuracy.series[0], overall.at("accuracy"));
   accuracy.caption =
       "Whiskers of single readers: exact (Clopper-Pearson). Of all: bootstrap over readers and images. Chance is 0.5.";
   page.plot(accuracy);
-  page.table(
-      {"reader", "group", "answered", "accuracy", "p against chance", "TPR", "FPR", "AUC", "median time"}, rows,
-      "Accuracy, TPR and FPR with exact 95 % intervals (Clopper-Pearson); p of the exact two-sided binomial test; AUC "
-      "from confidence with DeLong's interval.");
+  page.table({"reader", "group", "answered", "accuracy", "p against chance", "median time"}, rows,
+             "Accuracy with exact 95 % intervals (Clopper-Pearson); p of the exact two-sided binomial test.");
+  page.table({"reader", "real called real (TPR)", "synthetic called real (FPR)", "AUC"}, rates,
+             "TPR and FPR with exact intervals; AUC from verdict and confidence with DeLong's interval.");
 
   page.subheading("ROC");
   for (auto& [group, s] : dots) {
@@ -361,7 +365,7 @@ report::Page report_page(const fs::path& study, const Results& results, const Js
   std::vector<std::vector<std::string>> own;
   for (const Json& r : n.at("readers")) {
     const std::string who = "self-agreement of " + r.at("name").get<std::string>();
-    own.push_back({r.at("name"), estimate_text(reasons.note(r.at("self_agreement"), who)),
+    own.push_back({short_name(r.at("name")), estimate_text(reasons.note(r.at("self_agreement"), who)),
                    estimate_text(reasons.note(r.at("self_kappa"), who)),
                    estimate_text(reasons.note(r.at("condition_real"), "condition, " + r.at("name").get<std::string>())),
                    estimate_text(r.at("condition_synthetic"))});
@@ -391,7 +395,7 @@ report::Page report_page(const fs::path& study, const Results& results, const Js
   times.title = "Share of answers given within so many seconds";
   times.x_label = "seconds";
   times.y_label = "share of answers";
-  times.y_range = std::pair{0.0, 1.0};
+  times.y_range = std::pair{0.0, 1.02};
   if (!real_s.empty()) times.series.push_back(times_curve("real", real_s));
   if (!made_s.empty()) times.series.push_back(times_curve("synthetic", made_s));
   if (!times.series.empty()) page.plot(times);
@@ -444,7 +448,8 @@ report::Page report_page(const fs::path& study, const Results& results, const Js
   });
   std::vector<std::string> sources;
   for (const KeyPool& p : results.key.pools) {
-    sources.push_back(fmt::format("{}: {} ({} images to draw from{})", p.name, p.path, p.images,
+    sources.push_back(fmt::format("{}: {} ({} images to draw from{})", p.name, fs::path(p.path).filename().string(),
+                                  p.images,
                                   p.fingerprint.empty() ? "" : ", fingerprint " + p.fingerprint.substr(0, 16)));
   }
   page.list(sources);
