@@ -131,6 +131,10 @@ try {
   await page.locator('#sweep-strip figcaption button').nth(1).click();
   await page.locator('#sweep-strip figcaption button').nth(3).click();
   if (screenshot) {
+    await picture('the scene of the screenshot', () => page.getByRole('radio', { name: 'nevus' }).click());
+    await page.fill('#seed', '21');
+    await picture('its seed', () => page.keyboard.press('Enter'));
+    await page.waitForFunction(() => !document.querySelector('#measures').classList.contains('old'));
     await page.selectOption('#sweep-key', 'skin');
     await page.fill('#sweep-steps', '6');
     await page.click('#run-sweep');

@@ -184,7 +184,7 @@ function showMeasured(m: api.Measured): void {
   const none = 'none found';
   const error = (v: number | null) => (v === null ? none : percent(v));
   box.replaceChildren(
-    measureTile('skin, asked → measured', [swatch(m.skin.asked), swatch(m.skin.measured), `ΔE ${m.skin.ciede2000.toFixed(1)}`], m.skin.ciede2000 > 5),
+    measureTile('skin colour', [swatch(m.skin.asked), swatch(m.skin.measured), `ΔE ${m.skin.ciede2000.toFixed(1)}`], m.skin.ciede2000 > 5),
     measureTile('ITA', [`${m.ita_deg.asked.toFixed(0)}° → ${m.ita_deg.measured.toFixed(0)}°`], Math.abs(m.ita_deg.asked - m.ita_deg.measured) > 8),
     measureTile('lesion area', [m.found ? `${percent(m.area.asked)} → ${percent(m.area.measured)}` : none], !m.found || Math.abs(m.area.measured / m.area.asked - 1) > 0.5),
     measureTile('centre off by', [error(m.centre.distance)], m.centre.distance === null || m.centre.distance > 0.08),

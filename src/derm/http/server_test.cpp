@@ -363,7 +363,7 @@ TEST_F(ServerTest, MoreThanCanWaitGet503) {
   }
   for (std::thread& c : clients) c.join();
   EXPECT_EQ(other, 0);
-  EXPECT_GE(served, 3);
+  EXPECT_GE(served, 2);  // three if the thread takes the first before the last one comes
   EXPECT_GE(busy, 1);
   EXPECT_EQ(served + busy, 12);
 }
