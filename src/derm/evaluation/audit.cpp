@@ -13,7 +13,7 @@
 #include "derm/base/progress.h"
 #include "derm/base/random.h"
 #include "derm/base/system.h"
-#include "derm/image/resize.h"
+#include "derm/image/colour.h"
 #include "derm/tensor/convert.h"
 
 namespace derm::evaluation {
@@ -35,15 +35,18 @@ at::Tensor all_turns(const at::Tensor& batch) {
   return at::stack(copies, 1).flatten(0, 1).contiguous();
 }
 
-/// The small picture in Lab less its mean colour, planar.
+/// The small picture in Lab less its mean colour, planar. Averaged in floating point: rounding to 8 bits on the way
+/// would make a turned copy differ from what it was made of.
 at::Tensor small_picture(const image::Image& image) {
-  const image::Image small = image::resize(image, kSmall, kSmall, image::Filter::box);
+  const at::Tensor small =
+      at::adaptive_avg_pool2d(tensor::tensor_of(image).unsqueeze(0), {kSmall, kSmall}).squeeze(0).contiguous();
+  const auto in = small.accessor<float, 3>();
   at::Tensor planes = at::empty({3, kSmall, kSmall}, at::kFloat);
   auto out = planes.accessor<float, 3>();
+  const auto linear = [](float v) { return image::srgb_to_linear(std::clamp((v + 1.0) / 2, 0.0, 1.0)); };
   for (int y = 0; y < kSmall; ++y) {
     for (int x = 0; x < kSmall; ++x) {
-      const uint8_t* p = small.at(x, y);
-      const image::Lab lab = image::lab_of({p[0], p[1], p[2]});
+      const image::Lab lab = image::lab_of_linear(linear(in[0][y][x]), linear(in[1][y][x]), linear(in[2][y][x]));
       out[0][y][x] = static_cast<float>(lab.L);
       out[1][y][x] = static_cast<float>(lab.a);
       out[2][y][x] = static_cast<float>(lab.b);

@@ -30,12 +30,12 @@ TEST(Turned, IsEightDifferentCopies) {
   EXPECT_EQ(seen[1], (std::vector<uint8_t>{2, 4, 1, 3}));  // a quarter turn counter-clockwise
 }
 
-/// 600 phantoms, of which 420 are training ones; what a generator might have made of them.
+/// 320 phantoms, of which about 224 are training ones; what a generator might have made of them.
 class AuditTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     folder_ = new testing::Folder("audit");
-    data_ = testing::phantoms(*folder_ / "D", 600, 64, 1);
+    data_ = testing::phantoms(*folder_ / "D", 320, 64, 1);
   }
   static void TearDownTestSuite() {
     data_.reset();
@@ -46,12 +46,12 @@ class AuditTest : public ::testing::Test {
     return audit(ImageSet::real(data_, {"train"}), ImageSet::real(data_, {"validation", "test"}),
                  ImageSet::synthetic(made), *extractor, FeatureCache(*folder_ / "cache"));
   }
-  /// 150 training images changed as `change` says.
+  /// 100 training images changed as `change` says.
   static AuditResult audit_of_copies(const std::string& name,
                                      const std::function<image::Image(const image::Image&, size_t)>& change,
                                      int quality = 0) {
     std::vector<size_t> rows = data_->of_split("train");
-    rows.resize(150);
+    rows.resize(100);
     return audit_of(testing::derived(*data_, rows, *folder_ / name, change, quality));
   }
   static testing::Folder* folder_;
@@ -61,15 +61,15 @@ testing::Folder* AuditTest::folder_ = nullptr;
 std::shared_ptr<const data::DataSet> AuditTest::data_;
 
 TEST_F(AuditTest, PassesFreshImagesOfOthers) {
-  for (const uint64_t seed : {2, 3, 4}) {
-    const AuditResult r = audit_of(testing::phantoms(*folder_ / ("fresh" + std::to_string(seed)), 150, 64, seed));
+  for (const uint64_t seed : {2, 3}) {
+    const AuditResult r = audit_of(testing::phantoms(*folder_ / ("fresh" + std::to_string(seed)), 100, 64, seed));
     EXPECT_TRUE(r.passed) << r.to_json().dump(1);
     for (const AuditSpace& s : r.spaces) {
-      EXPECT_LT(s.share_first, 0.08);
-      EXPECT_LT(s.share_fifth, 0.16);
-      EXPECT_NEAR(s.nearest_is_training, s.expected, 0.12);
-      EXPECT_NEAR(s.expected, 0.7, 0.05);  // 420 of 600
-      EXPECT_NEAR(s.distances.smaller, 0.5, 0.1);
+      EXPECT_LT(s.share_first, 0.1);
+      EXPECT_LT(s.share_fifth, 0.2);
+      EXPECT_NEAR(s.nearest_is_training, s.expected, 0.15);
+      EXPECT_NEAR(s.expected, 0.7, 0.05);  // 224 of 320
+      EXPECT_NEAR(s.distances.smaller, 0.5, 0.12);
     }
   }
 }
@@ -80,12 +80,12 @@ TEST_F(AuditTest, FindsEveryCopyAndTheTurnThatUndoesIt) {
   EXPECT_FALSE(r.passed);
   const std::vector<size_t> rows = data_->of_split("train");
   for (const AuditSpace& s : r.spaces) {
-    EXPECT_EQ(s.copies.size(), 150u) << s.name;
+    EXPECT_EQ(s.copies.size(), 100u) << s.name;
     EXPECT_EQ(s.share_first, 1);
     EXPECT_EQ(s.nearest_is_training, 1);
-    for (size_t i = 0; i < 150; ++i) {
+    for (size_t i = 0; i < 100; ++i) {
       EXPECT_EQ(s.synthetic[i].training, i);
-      EXPECT_LT(s.synthetic[i].distance, 1e-4);
+      EXPECT_LT(s.synthetic[i].distance, 1e-3);
     }
   }
   // What turns it back shows the training photograph.
@@ -117,7 +117,7 @@ TEST_F(AuditTest, IsNotFooledByCompression) {
 }
 
 TEST_F(AuditTest, FindsOneCopyAmongManyFreshImages) {
-  testing::phantoms(*folder_ / "one", 150, 64, 9);
+  testing::phantoms(*folder_ / "one", 100, 64, 9);
   fs::copy_file(data_->path_of(data_->records()[data_->of_split("train")[33]].file_name),
                 *folder_ / "one" / testing::open(*folder_ / "one")->records()[70].file_name,
                 fs::copy_options::overwrite_existing);
@@ -131,8 +131,8 @@ TEST_F(AuditTest, FindsOneCopyAmongManyFreshImages) {
 
 TEST_F(AuditTest, DoesNotTakeSoftImagesForCopies) {
   // Blurred fresh images lie nearer to everything; nearer to training than held-out ones do, and yet they copy nobody.
-  const auto fresh = testing::phantoms(*folder_ / "soft-source", 150, 64, 12);
-  std::vector<size_t> rows(150);
+  const auto fresh = testing::phantoms(*folder_ / "soft-source", 100, 64, 12);
+  std::vector<size_t> rows(100);
   std::iota(rows.begin(), rows.end(), size_t{0});
   const AuditResult r =
       audit_of(testing::derived(*fresh, rows, *folder_ / "soft", [](const image::Image& image, size_t) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "derm/base/csv.h"
 #include "derm/base/error.h"
 #include "derm/base/files.h"
 #include "derm/base/log.h"
@@ -493,23 +494,23 @@ report::Plot curves_of(const AuditSpace& space) {
 }
 
 std::string audit_csv(const AuditResult& result, const ImageSet& synthetic, const ImageSet& training) {
-  std::string text = "file_name";
+  std::vector<std::string> header = {"file_name"};
   for (const AuditSpace& s : result.spaces) {
     std::string name = s.name;
     std::replace(name.begin(), name.end(), ' ', '_');
-    text += fmt::format(",{0}_distance,{0}_ratio,{0}_nearest,{0}_turn", name);
+    for (const char* what : {"_distance", "_ratio", "_nearest", "_turn"}) header.push_back(name + what);
   }
-  text += "\n";
+  CsvTable table(header);
   for (size_t i = 0; i < synthetic.size(); ++i) {
-    text += synthetic.items()[i].file_name;
+    std::vector<std::string> row = {synthetic.items()[i].file_name};
     for (const AuditSpace& s : result.spaces) {
       const Nearest& n = s.synthetic[i];
-      text +=
-          fmt::format(",{:.6g},{:.6g},{},{}", n.distance, n.ratio(), training.items()[n.training].file_name, n.turn);
+      row.insert(row.end(), {fmt::format("{:.6g}", n.distance), fmt::format("{:.6g}", n.ratio()),
+                             training.items()[n.training].file_name, std::to_string(n.turn)});
     }
-    text += "\n";
+    table.add_row(std::move(row));
   }
-  return text;
+  return table.to_string();
 }
 
 std::vector<std::vector<std::string>> audit_rows(const AuditResult& r) {

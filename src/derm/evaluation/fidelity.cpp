@@ -31,7 +31,6 @@ namespace {
 constexpr size_t kManyRows = 300;  // from here on fewer draws: they cost more, and vary less
 constexpr int kFewDraws = 20, kFewHalvings = 4;
 constexpr size_t kMostForSwd = 256;  // images: their patches stay in memory
-constexpr int64_t kPairs = 200;      // of a diversity
 constexpr int kPixelDigits = 256;
 
 std::vector<size_t> all_rows(size_t count) {
@@ -367,27 +366,27 @@ at::Tensor picture(const ImageSet& set, size_t i) { return tensor::tensor_of(set
 
 /// Mean over pairs of images of one condition, a few pairs in memory at a time.
 metrics::PairDiversity diversity(
-    const ImageSet& set, uint64_t seed, const std::string& label,
+    const ImageSet& set, int64_t count, uint64_t seed, const std::string& label,
     const std::function<metrics::PairDiversity(const at::Tensor&, const std::vector<std::pair<int64_t, int64_t>>&)>&
         of) {
   std::vector<std::string> classes;
   for (const Item& item : set.items()) classes.push_back(item.condition);
-  const auto pairs = metrics::pairs_within_classes(classes, kPairs, seed);
+  const auto pairs = metrics::pairs_within_classes(classes, count, seed);
   constexpr size_t kTogether = 8;
   std::vector<double> values;
   metrics::PairDiversity result;
   Progress progress(label, static_cast<double>(pairs.size()), "pairs");
   for (size_t first = 0; first < pairs.size(); first += kTogether) {
     throw_if_interrupted();
-    const size_t count = std::min(kTogether, pairs.size() - first);
-    for (size_t i = 0; i < count; ++i) {
+    const size_t now = std::min(kTogether, pairs.size() - first);
+    for (size_t i = 0; i < now; ++i) {
       const auto [a, b] = pairs[first + i];
       const metrics::PairDiversity one =
           of(at::cat({picture(set, static_cast<size_t>(a)), picture(set, static_cast<size_t>(b))}), {{0, 1}});
       values.push_back(one.mean);
       result.upsampled = one.upsampled;
     }
-    progress.update(static_cast<double>(first + count));
+    progress.update(static_cast<double>(first + now));
   }
   progress.finish();
   result.mean = mean(values);
@@ -396,11 +395,12 @@ metrics::PairDiversity diversity(
   return result;
 }
 
-void add_diversity(FigureGroup& group, const Measurement& m, const std::string& metric, bool better_low, uint64_t seed,
+void add_diversity(FigureGroup& group, const Measurement& m, const std::string& metric, bool better_low, int64_t pairs,
+                   uint64_t seed,
                    const std::function<metrics::PairDiversity(const at::Tensor&,
                                                               const std::vector<std::pair<int64_t, int64_t>>&)>& of) {
-  const metrics::PairDiversity made = diversity(m.synthetic().set, seed, metric + ", synthetic", of),
-                               real = diversity(m.real().set, seed, metric + ", photographs", of);
+  const metrics::PairDiversity made = diversity(m.synthetic().set, pairs, seed, metric + ", synthetic", of),
+                               real = diversity(m.real().set, pairs, seed, metric + ", photographs", of);
   Figure figure;
   figure.metric = metric;
   figure.space = "pairs within a condition";
@@ -548,14 +548,14 @@ FidelityResult measure_fidelity(ImageSet real, const std::optional<ImageSet>& ot
 
   FigureGroup& all = result.groups.front();
   add_inception_score(all, m, options);
-  add_swd(all, m, others, options);
-  add_diversity(all, m, "MS-SSIM", true, options.seed,
+  if (options.swd) add_swd(all, m, others, options);
+  add_diversity(all, m, "MS-SSIM", true, options.pairs, options.seed,
                 [](const at::Tensor& images, const auto& pairs) { return metrics::ms_ssim_diversity(images, pairs); });
   std::string lpips_sha256;
   if (!options.lpips.empty()) {
     const metrics::Lpips lpips(options.lpips);
     lpips_sha256 = lpips.sha256();
-    add_diversity(all, m, "LPIPS", false, options.seed,
+    add_diversity(all, m, "LPIPS", false, options.pairs, options.seed,
                   [&](const at::Tensor& images, const auto& pairs) { return lpips.diversity(images, pairs); });
   }
   result.sweeps = m.sweeps();

@@ -51,8 +51,10 @@ struct FidelityOptions {
   std::vector<std::shared_ptr<metrics::Extractor>> extractors;  ///< at least one; the first leads
   std::string lpips;                                            ///< weights file of LPIPS; empty: no LPIPS
   uint64_t seed = 0;
-  int draws = 50;     ///< half-samples behind an interval
-  int halvings = 10;  ///< behind a floor
+  int draws = 50;       ///< half-samples behind an interval
+  int halvings = 10;    ///< behind a floor
+  int64_t pairs = 200;  ///< behind a diversity
+  bool swd = true;      ///< the sliced Wasserstein distance, which costs most
 };
 
 struct FidelityResult {

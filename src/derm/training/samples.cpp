@@ -96,14 +96,14 @@ image::Image FixedSamples::sheet(recipe::Generator& generator, const tensor::Com
 }
 
 ValidationKid::ValidationKid(const recipe::Recipe& recipe, const data::DataSet& data, std::vector<size_t> rows,
-                             const data::MapSpec& map, data::Shape shape) {
+                             const data::MapSpec& map, data::Shape shape, std::unique_ptr<metrics::Extractor> extractor)
+    : extractor_(std::move(extractor)) {
   if (rows.size() < kFewestForKid) return;
   available_ = true;
   if (rows.size() > kMostForKid) {
     Rng(1).shuffle(rows);
     rows.resize(kMostForKid);
   }
-  extractor_ = metrics::random_extractor();
   tensor::Batch batch = loader::read_rows(data, rows, map, shape);
   real_features_ = extractor_->features(batch.image);
   inputs_ = batch.inputs;
@@ -116,6 +116,8 @@ nlohmann::json ValidationKid::measure(recipe::Generator& generator, const tensor
   return {{"kid", kid.mean},
           {"deviation", kid.deviation},
           {"extractor", extractor_->name()},
+          {"extractor_sha256", extractor_->sha256()},
+          {"resize_kernel", extractor_->resize_kernel()},
           {"n_real", real_features_.size(0)},
           {"n_fake", fake.size(0)},
           {"subsets", kid.subsets},

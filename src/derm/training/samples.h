@@ -1,5 +1,6 @@
 #pragma once
 // What a run shows and measures of itself while it trains.
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -38,7 +39,7 @@ class FixedSamples {
 class ValidationKid {
  public:
   ValidationKid(const recipe::Recipe& recipe, const data::DataSet& data, std::vector<size_t> rows,
-                const data::MapSpec& map, data::Shape shape);
+                const data::MapSpec& map, data::Shape shape, std::unique_ptr<metrics::Extractor> extractor);
   bool available() const { return available_; }
   nlohmann::json measure(recipe::Generator& generator,
                          const tensor::ComputePolicy& policy);  ///< "kid", "deviation", protocol

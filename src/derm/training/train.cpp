@@ -14,6 +14,8 @@
 #include "derm/base/random.h"
 #include "derm/base/system.h"
 #include "derm/image/codec.h"
+#include "derm/judges/judge.h"
+#include "derm/judges/skin_encoder.h"
 #include "derm/nn/ema.h"
 #include "derm/recipe/bundle.h"
 #include "derm/tensor/pth.h"
@@ -107,6 +109,9 @@ class Trainer {
   }
 
   const TrainOptions& options() const { return options_; }
+  bool trains_a_judge() const { return judges_; }
+  /// Features of the validation KID.
+  void use_extractor(std::unique_ptr<metrics::Extractor> extractor) { extractor_ = std::move(extractor); }
 
   TrainOutcome run(const fs::path& run) {
     run_ = run;
@@ -130,7 +135,7 @@ class Trainer {
       if (!figures->available()) log_info("there are no validation images: no figures, and `best` follows `latest`");
     } else {
       samples_ = &samples.emplace(recipe_, offer_, map_);
-      kid_ = &kid.emplace(recipe_, data_, validation_rows_, map_, shape_);
+      kid_ = &kid.emplace(recipe_, data_, validation_rows_, map_, shape_, std::move(extractor_));
       if (!kid->available())
         log_info("{} validation images are fewer than 64: no KID, and `best` follows `latest`",
                  validation_rows_.size());
@@ -488,7 +493,8 @@ class Trainer {
 
   fs::path run_;
   TensorBoardWriter* board_ = nullptr;
-  FixedSamples* samples_ = nullptr;       ///< of a generator
+  FixedSamples* samples_ = nullptr;  ///< of a generator
+  std::unique_ptr<metrics::Extractor> extractor_ = metrics::random_extractor();
   ValidationKid* kid_ = nullptr;          ///< of a generator
   ValidationFigures* figures_ = nullptr;  ///< of a judge
   int64_t step_ = 0, last_log_step_ = 0, last_snapshot_step_ = 0;
@@ -499,6 +505,20 @@ class Trainer {
   std::map<std::string, std::pair<double, int64_t>> sums_;
   std::string note_;
 };
+
+/// The extractor that `metrics` names; "auto" becomes what it comes to, so that a run that goes on measures as it
+/// began.
+std::unique_ptr<metrics::Extractor> open_extractor(MetricsOptions& metrics, const TrainOptions& options,
+                                                   const recipe::Catalogue& catalogue) {
+  std::string& name = metrics.extractor;
+  if (name == "auto") name = judges::find_judge_or_none(judges::kSkinEncoder).empty() ? "random" : "encoder";
+  if (name == "random") return metrics::random_extractor();
+  judges::JudgeOptions judge;
+  judge.bundle = name == "encoder" ? judges::find_judge(judges::kSkinEncoder) : fs::path(name);
+  judge.device = options.compute.device;
+  judge.threads = static_cast<int>(options.compute.threads);
+  return std::make_unique<judges::SkinEncoder>(judge, catalogue);
+}
 
 void bind_all(Options& all, TrainOptions& options, recipe::Recipe& recipe) {
   options.bind(all);
@@ -534,6 +554,12 @@ void TrainOptions::bind(Options& o) {
   o.add("with_discriminator", with_discriminator, "keep the discriminator in bundles, for further training");
   o.section("augment", augment);
   o.section("compute", compute);
+  o.section("metrics", metrics);
+}
+
+void MetricsOptions::bind(Options& o) {
+  o.add("extractor", extractor,
+        "features of the validation KID: auto (the skin encoder where it is there), encoder, random, or a folder");
 }
 
 void TrainOptions::validate() const {
@@ -558,10 +584,11 @@ void TrainOptions::validate() const {
   compute.validate();
 }
 
-TrainOutcome train(const TrainOptions& options, recipe::Recipe& recipe, const recipe::Catalogue&,
+TrainOutcome train(const TrainOptions& options, recipe::Recipe& recipe, const recipe::Catalogue& catalogue,
                    const std::string& command_line) {
   Trainer trainer(options, recipe);
   TrainOptions resolved = trainer.options();
+  if (!trainer.trains_a_judge()) trainer.use_extractor(open_extractor(resolved.metrics, resolved, catalogue));
   const uint64_t needed =
       static_cast<uint64_t>(trainer.checkpoint_bytes()) * static_cast<uint64_t>(resolved.keep_checkpoints + 2);
   if (free_disk_bytes(resolved.out) < needed)
@@ -609,6 +636,9 @@ TrainOutcome resume(const fs::path& run, const std::vector<std::string>& set, co
         "--init-from {}",
         options.data, recorded.value("fingerprint", "").substr(0, 12), trainer.data().fingerprint().substr(0, 12),
         run.string());
+  // Runs from before there was a choice say nothing: they measured with the random network.
+  if (options.metrics.extractor == "auto") options.metrics.extractor = "random";
+  if (!trainer.trains_a_judge()) trainer.use_extractor(open_extractor(options.metrics, options, catalogue));
   trainer.load_checkpoint(checkpoint);
   const int64_t step = nlohmann::json::parse(read_file(checkpoint / "state.json")).at("step");
   for (const auto& entry : fs::directory_iterator(run))

@@ -12,6 +12,14 @@ namespace derm::training {
 
 namespace fs = std::filesystem;
 
+/// What a run measures of itself at each snapshot.
+struct MetricsOptions {
+  /// Features of the validation KID: auto (the skin encoder where it is there, else the random network), encoder,
+  /// random, or the folder of an encoder. A run writes down what auto came to.
+  std::string extractor = "auto";
+  void bind(Options& o);
+};
+
 /// A run file: everything that a run is, beside the recipe's own options.
 struct TrainOptions {
   std::string recipe = "dermgan";
@@ -32,6 +40,7 @@ struct TrainOptions {
   bool with_discriminator = false;  ///< keep the discriminator in bundles
   loader::AugmentOptions augment;
   tensor::ComputeOptions compute;
+  MetricsOptions metrics;
   void bind(Options& o);
   void validate() const;
 };
