@@ -11,8 +11,11 @@
 #include "derm/base/system.h"
 #include "derm/cli/verbs.h"
 #ifdef DERM_WITH_STUDY
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "derm/http/server.h"
@@ -200,7 +203,21 @@ fs::path key_of(const ReportFlags& flags) {
 /// Opening the key ends the study: that is not done by accident.
 void require_finished(const ReportFlags& flags) {
   const study::Store store(fs::path(flags.study) / "study.db");
-  if (flags.early || store.unsealed_at() != 0) return;
+  if (store.unsealed_at() != 0) return;
+  std::set<int64_t> practice;
+  for (const study::Reader& reader : store.readers()) {
+    for (const study::Presentation& p : store.presentations(reader.id)) {
+      if (p.kind == "practice") practice.insert(p.id);
+    }
+  }
+  const std::vector<study::StoredAnswer> answers = store.answers();
+  if (std::none_of(answers.begin(), answers.end(), [&](const study::StoredAnswer& a) {
+        return a.withdrawn_at == 0 && !practice.contains(a.presentation);
+      })) {
+    throw UsageError("{}: there is no answer yet that counts: nobody has judged an image behind the practice ones",
+                     flags.study);
+  }
+  if (flags.early) return;
   int64_t due = 0, done = 0;
   for (const study::Reader& reader : store.readers()) {
     due += static_cast<int64_t>(store.presentations(reader.id).size());
