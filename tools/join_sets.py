@@ -2,10 +2,12 @@
 """Joins data sets (docs/data-sets.md) into one: `join_sets.py OUT SET[:SPLIT] SET[:SPLIT] ...`.
 
 With :SPLIT every row of that set goes into this split, as `made:train` for made skin that is to be learned from and
-never to be measured on. Files are copied into OUT/images/SET/ and OUT/masks/SET/; patients, lesions and splits stay what
+never to be measured on. Rows whose region was found with less than their set's least quality (`prepare --min-quality`) are left
+out. Files are copied into OUT/images/SET/ and OUT/masks/SET/; patients, lesions and splits stay what
 they are. Standard library only. OUT must not exist; it appears whole or not at all.
 """
 import csv
+import json
 import os
 import shutil
 import sys
@@ -30,10 +32,17 @@ def main():
         table = os.path.join(root, "metadata.csv")
         if not os.path.exists(table):
             sys.exit(f"{table}: there is no such file; give folders that `dermgan prepare` or `dermgan phantom` wrote")
+        facts = os.path.join(root, "dataset.json")
+        least = 0.0
+        if os.path.exists(facts):
+            with open(facts, encoding="utf-8") as file:
+                least = json.load(file).get("min_quality", 0.0)
         with open(table, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             columns += [c for c in reader.fieldnames if c not in columns]
             for row in reader:
+                if row.get("quality") and float(row["quality"]) < least:
+                    continue
                 if split:
                     row["split"] = split
                 for column, folder in (("file_name", "images"), ("mask_file_name", "masks")):
