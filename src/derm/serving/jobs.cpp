@@ -28,6 +28,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr size_t kMostWatches = 2048;  // clients that wait for jobs; more are told at once how far theirs is
+
 double seconds_between(Clock::time_point a, Clock::time_point b) {
   return std::chrono::duration<double>(b - a).count();
 }
@@ -197,25 +199,34 @@ struct Jobs::Impl {
     job.measured.clear();
   }
 
-  /// Images of several jobs, one of each in turn, so that a large job keeps nobody waiting.
+  /// Images of several jobs at a time.
   std::vector<Piece> take(size_t model, size_t side_by_side) {
     size_t waiting = 0;
     for (const auto& job : active)
       if (job->model == model && !is_final(job->state)) waiting += job->requests->size() - job->taken;
     // A long queue is worked off in larger pieces, since the last image of each leaves other threads idle for a moment.
     const size_t most = waiting >= 4 * side_by_side ? 4 * side_by_side : side_by_side;
+    // The oldest job always gets on; the rest goes to those that have had least, so that one image waits behind no
+    // crowd of large jobs.
+    std::vector<std::shared_ptr<Job>> open;
+    for (const auto& job : active)
+      if (job->model == model && job->taken < job->requests->size()) open.push_back(job);
     std::vector<Piece> pieces;
-    for (bool any = true; any && pieces.size() < most;) {
-      any = false;
-      for (const auto& job : active) {
-        if (job->model != model || job->taken == job->requests->size() || pieces.size() == most) continue;
-        if (job->taken == 0) {
-          job->state = State::running;
-          job->begun = Clock::now();
-        }
-        pieces.push_back({job, job->taken++});
-        any = true;
+    const auto take_one = [&](const std::shared_ptr<Job>& job) {
+      if (job->taken == 0) {
+        job->state = State::running;
+        job->begun = Clock::now();
       }
+      pieces.push_back({job, job->taken++});
+    };
+    if (!open.empty()) take_one(open.front());
+    while (pieces.size() < most) {
+      const auto next = std::min_element(open.begin(), open.end(), [](const auto& x, const auto& y) {
+        const bool x_full = x->taken == x->requests->size(), y_full = y->taken == y->requests->size();
+        return x_full != y_full ? y_full : x->taken < y->taken;  // of equals the oldest
+      });
+      if (next == open.end() || (*next)->taken == (*next)->requests->size()) break;
+      take_one(*next);
     }
     return pieces;
   }
@@ -584,7 +595,8 @@ void Jobs::when_done(const std::string& id, double wait, std::function<void()> d
   {
     const std::lock_guard lock(impl_->mutex);
     const auto found = impl_->jobs.find(id);
-    if (found != impl_->jobs.end() && !is_final(found->second->state) && wait > 0) {
+    const bool room = impl_->watches.size() < kMostWatches;
+    if (found != impl_->jobs.end() && !is_final(found->second->state) && wait > 0 && room) {
       impl_->watches.push_back({id, Clock::now() + seconds(wait), std::move(done)});
       return;
     }

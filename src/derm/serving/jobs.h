@@ -94,7 +94,8 @@ class Jobs {
   JobView cancel(const std::string& id);
   /// An image of the job, or its zip. @throws http::HttpError 404 "no_job", "no_result"; 409 "not_done", "failed"
   JobResult result(const std::string& id, size_t index);
-  /// Calls back once the job is final, or after `seconds`, from another thread. At once if there is no such job.
+  /// Calls back once the job is final, or after `seconds`, from another thread. At once if there is no such job, or if
+  /// thousands wait already.
   void when_done(const std::string& id, double seconds, std::function<void()> done);
 
   /// "" when work gets done: every replica alive, its canary's image the same as at the start, none stuck.

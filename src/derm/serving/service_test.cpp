@@ -220,6 +220,16 @@ TEST_F(ServiceTest, JobsAreMadeTogetherAndALargeOneKeepsNobodyWaiting) {
   EXPECT_EQ(state_->images, images);
 }
 
+TEST_F(ServiceTest, OneImageWaitsBehindNoCrowdOfLargeJobs) {
+  state_->delay_ms = 20;
+  start();
+  for (int i = 0; i < 8; ++i) post({{"count", 100}});
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const json small = finished({{"seed", 1}});
+  EXPECT_EQ(small["state"], "done");
+  EXPECT_LT(small["waited_ms"].get<double>() + small["made_ms"].get<double>(), 500);  // all of it takes a second
+}
+
 TEST_F(ServiceTest, AJobThatWaitsTooLongExpires) {
   state_->delay_ms = 400;
   ServiceOptions options;
