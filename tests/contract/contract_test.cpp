@@ -17,14 +17,65 @@ INSTANTIATE_TEST_SUITE_P(Recipes, Contract, testing::ValuesIn(models::catalogue(
   return name;
 });
 
-TEST_P(Contract, MakesImagesOfTheAskedShapeWithinRange) {
+TEST_P(Contract, AnswersInTheShapeOfItsKind) {
   Subject subject(GetParam());
-  auto& generator = recipe::generator_of(subject.players);
+  torch::NoGradGuard guard;
+  subject.kept().eval();
   for (const int64_t n : {3, 1}) {
-    const auto images = generator.generate(subject.batch(n).inputs);
-    EXPECT_EQ(images.sizes(), (std::vector<int64_t>{n, 3, kSize, kSize}));
-    EXPECT_EQ(images.scalar_type(), torch::kFloat);
-    EXPECT_LE(images.abs().max().item<double>(), 1.0);
+    const auto batch = subject.batch(n);
+    const auto kind = subject.recipe->kind();
+    if (kind == recipe::Kind::generator) {
+      const auto images = recipe::generator_of(subject.players).generate(batch.inputs);
+      EXPECT_EQ(images.sizes(), (std::vector<int64_t>{n, 3, kSize, kSize}));
+      EXPECT_EQ(images.scalar_type(), torch::kFloat);
+      EXPECT_LE(images.abs().max().item<double>(), 1.0);
+      continue;
+    }
+    const auto answer = recipe::judge_of(subject.players).judge(batch.image);
+    EXPECT_EQ(answer.scalar_type(), torch::kFloat);
+    EXPECT_TRUE(at::isfinite(answer).all().item<bool>());
+    if (kind == recipe::Kind::segmenter) EXPECT_EQ(answer.sizes(), (std::vector<int64_t>{n, 1, kSize, kSize}));
+    if (kind == recipe::Kind::classifier)
+      EXPECT_EQ(answer.sizes(), (std::vector<int64_t>{n, static_cast<int64_t>(kConditions.size())}));
+    if (kind == recipe::Kind::encoder) {
+      EXPECT_EQ(answer.dim(), 2);
+      EXPECT_EQ(answer.size(0), n);
+    }
+  }
+}
+
+TEST_P(Contract, AJudgeAnswersEachImageForItself) {
+  Subject subject(GetParam());
+  if (!recipe::is_judge(subject.recipe->kind())) GTEST_SKIP() << "makes images";
+  torch::NoGradGuard guard;
+  auto& judge = recipe::judge_of(subject.players);
+  judge.eval();
+  const auto images = subject.batch(3).image;
+  const auto together = judge.judge(images);
+  for (int64_t i = 0; i < 3; ++i) {
+    const auto alone = judge.judge(images.narrow(0, i, 1));
+    EXPECT_LT((alone[0] - together[i]).abs().max().item<double>(), 1e-4 * (1 + together.abs().max().item<double>()));
+  }
+}
+
+TEST_P(Contract, AJudgeHasFiniteFiguresOfFixedNames) {
+  Subject subject(GetParam());
+  if (!recipe::is_judge(subject.recipe->kind())) GTEST_SKIP() << "is measured by KID";
+  torch::NoGradGuard guard;
+  auto& judge = recipe::judge_of(subject.players);
+  judge.eval();
+  std::vector<std::string> names;
+  for (const int64_t n : {6, 1}) {
+    const std::vector<tensor::Batch> validation = {subject.batch(n)};
+    subject.recipe->calibrate(judge, validation, {});
+    std::vector<std::string> found;
+    for (const auto& [name, value] : subject.recipe->figures(judge, validation, {})) {
+      EXPECT_TRUE(std::isfinite(value)) << name;
+      found.push_back(name);
+    }
+    ASSERT_FALSE(found.empty());
+    if (names.empty()) names = found;
+    EXPECT_EQ(found, names);
   }
 }
 
@@ -65,7 +116,7 @@ TEST_P(Contract, RepeatsItselfToTheBit) {
     Subject subject(GetParam());
     auto optimisers = subject.optimisers();
     for (int64_t i = 0; i < 3; ++i) subject.step(subject.batch(2), i, optimisers);
-    const auto parameters = recipe::generator_of(subject.players).parameters();
+    const auto parameters = subject.kept().parameters();
     for (size_t i = 0; i < parameters.size(); ++i) {
       if (repeat == 0)
         first.push_back(parameters[i].detach().clone());
@@ -90,13 +141,13 @@ TEST_P(Contract, WeightsGoThereAndBack) {
 
 TEST_P(Contract, RefusesWrongWeightsByName) {
   Subject subject(GetParam());
-  auto& generator = recipe::generator_of(subject.players);
+  auto& kept = subject.kept();
   tensor::SafeTensors state;
-  for (const auto& [name, t] : tensor::state_of(generator)) state.tensors[name] = t;
-  const std::string name = tensor::state_of(generator).front().first;
+  for (const auto& [name, t] : tensor::state_of(kept)) state.tensors[name] = t;
+  const std::string name = tensor::state_of(kept).front().first;
   state.tensors[name] = torch::zeros({1, 2, 3});
   try {
-    tensor::load_state(generator, state, "file.safetensors", subject.recipe->hint());
+    tensor::load_state(kept, state, "file.safetensors", subject.recipe->hint());
     FAIL() << "a tensor of another shape was taken";
   } catch (const DataError& error) {
     EXPECT_NE(std::string(error.what()).find(name), std::string::npos) << error.what();

@@ -13,16 +13,23 @@ inline const std::vector<std::string> kConditions = {"melanoma", "nevus"};
 
 /// A recipe with its widths made small, so that the whole contract takes seconds.
 struct Subject {
-  explicit Subject(const std::string& name) : recipe(models::catalogue().make(name)) {
+  /// @param further  options to set where the recipe has them
+  explicit Subject(const std::string& name, const std::vector<std::string>& further = {})
+      : recipe(models::catalogue().make(name)) {
     Options options;
     recipe->bind(options);
-    for (const char* narrow : {"width=8", "discriminator_width=8"})
-      if (options.has(std::string_view(narrow).substr(0, std::string_view(narrow).find('=')))) options.set(narrow);
+    std::vector<std::string> wanted = {"width=8", "discriminator_width=8", "input_px=64", "expanded=64"};
+    wanted.insert(wanted.end(), further.begin(), further.end());
+    for (const std::string& option : wanted)
+      if (options.has(std::string_view(option).substr(0, option.find('=')))) options.set(option);
     spec = recipe::image_spec(*recipe, kSize, kConditions);
     recipe->validate(spec);
     players = make();
     phases = recipe->phases(players);
   }
+
+  /// The network that a bundle keeps, a Generator or a Judge.
+  torch::nn::Module& kept() const { return *players.at(recipe::kept_player(recipe->kind())); }
 
   recipe::Players make(uint64_t seed = 1) const {
     at::Generator random = at::detail::createCPUGenerator(seed);

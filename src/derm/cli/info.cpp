@@ -32,6 +32,19 @@ std::string joined(const std::vector<std::string>& words) {
 
 json bundle_facts(const fs::path& path) {
   const recipe::BundleConfig config = recipe::read_bundle_config(path);
+  if (recipe::is_judge(config.kind)) {
+    return {{"kind", "bundle of a judge"},
+            {"path", path.string()},
+            {"name", config.name},
+            {"judges as", recipe::kind_name(config.kind)},
+            {"recipe", config.recipe},
+            {"size_px", config.size_px},
+            {"conditions", config.conditions},
+            {"options", config.options},
+            {"training", config.training},
+            {"bytes", fs::file_size(path / "model.safetensors")},
+            {"sha256", recipe::bundle_sha256(path)}};
+  }
   return {{"kind", "bundle"},
           {"path", path.string()},
           {"recipe", config.recipe},

@@ -20,9 +20,11 @@ at::Tensor balanced_cross_entropy(const at::Tensor& logits, const at::Tensor& la
 }
 
 VicReg vicreg(const at::Tensor& a, const at::Tensor& b) {
-  if (a.dim() != 2 || a.sizes() != b.sizes() || a.size(0) < 2)
-    throw UsageError("vicreg takes two views [N, D] of at least two images, got [{}] and [{}]",
-                     fmt::join(a.sizes(), ", "), fmt::join(b.sizes(), ", "));
+  if (a.dim() != 2 || a.sizes() != b.sizes() || a.size(0) < 1)
+    throw UsageError("vicreg takes two views [N, D] of the same images, got [{}] and [{}]", fmt::join(a.sizes(), ", "),
+                     fmt::join(b.sizes(), ", "));
+  if (a.size(0) == 1)
+    return {.invariance = (a - b).square().mean(), .variance = 0 * a.sum(), .covariance = 0 * a.sum()};
   const auto n = static_cast<double>(a.size(0)), d = static_cast<double>(a.size(1));
   const auto variance = [](const at::Tensor& z) { return at::relu(1 - (z.var(0, true) + 1e-4).sqrt()).mean(); };
   const auto covariance = [&](const at::Tensor& z) {

@@ -26,8 +26,9 @@ struct VicReg {
   at::Tensor variance;    ///< mean over dimensions and views of max(0, 1 - sqrt(var + 1e-4))
   at::Tensor covariance;  ///< squared off-diagonal covariances, summed, over D, and over both views
 };
-/// @param a, b  [N, D] fp32, N at least 2
-/// @throws      UsageError for fewer than two images, whose variance is not defined
+/// Of a single image, which has no variance, the two last terms are 0.
+/// @param a, b  [N, D] fp32
+/// @throws      UsageError for other shapes
 VicReg vicreg(const at::Tensor& a, const at::Tensor& b);
 
 }  // namespace derm::losses

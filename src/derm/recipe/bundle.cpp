@@ -562,8 +562,8 @@ LoadedGenerator load_bundle(const fs::path& bundle, const Catalogue& catalogue, 
 LoadedJudge load_judge(const fs::path& bundle, Kind expected, const Catalogue& catalogue, const at::Device& device) {
   BundleConfig config = read_bundle_config(bundle);
   if (config.kind != expected) {
-    throw UsageError("{}: is the bundle of a {} (recipe \"{}\"); a {} is expected", bundle.string(),
-                     kind_name(config.kind), config.recipe, kind_name(expected));
+    throw UsageError("{}: is the bundle of the kind {} (recipe \"{}\"), the kind {} is expected; name another bundle",
+                     bundle.string(), kind_name(config.kind), config.recipe, kind_name(expected));
   }
   LoadedGenerator loaded = load_any(bundle, std::move(config), catalogue, device);
   judge_of(loaded.players);  // throws if the recipe has none

@@ -1,5 +1,7 @@
 #include "derm/training/card.h"
 
+#include <filesystem>
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -7,15 +9,67 @@
 
 namespace derm::training {
 
-std::string model_card(const recipe::BundleConfig& config, const data::DataSet& data) {
+namespace {
+
+/// Where the training images are from, under which licences, and how many there are of each condition.
+struct Learned {
   std::set<std::string> sources, licences;
   std::map<std::string, size_t> counts;
-  for (const size_t i : data.usable("train")) {
-    const auto& record = data.records()[i];
-    if (!record.source.empty()) sources.insert(record.source);
-    if (!record.license.empty()) licences.insert(record.license);
-    ++counts[record.condition];
+
+  explicit Learned(const data::DataSet& data) {
+    for (const size_t i : data.usable("train")) {
+      const auto& record = data.records()[i];
+      if (!record.source.empty()) sources.insert(record.source);
+      if (!record.license.empty()) licences.insert(record.license);
+      ++counts[record.condition];
+    }
   }
+
+  std::string text(const nlohmann::json& training) const {
+    std::string text = fmt::format(
+        "{} images of {} ({}; licence {}), training split only, fingerprint `{}`. Images were cropped, resized and "
+        "re-encoded.\n\n",
+        training.value("images", size_t{0}), training.value("data", ""),
+        sources.empty() ? "source not stated" : fmt::format("{}", fmt::join(sources, ", ")),
+        licences.empty() ? "not stated" : fmt::format("{}", fmt::join(licences, ", ")),
+        training.value("data_fingerprint", ""));
+    text += "| condition | training images |\n|---|---|\n";
+    for (const auto& [condition, count] : counts) text += fmt::format("| {} | {} |\n", condition, count);
+    return text;
+  }
+};
+
+std::string judge_card(const recipe::BundleConfig& config, const data::DataSet& data) {
+  const auto& training = config.training;
+  const char* does = config.kind == recipe::Kind::segmenter    ? "Says where the lesion is in a skin photograph."
+                     : config.kind == recipe::Kind::classifier ? "Says which condition a skin photograph shows."
+                                                               : "Turns skin photographs into features.";
+  std::string text = fmt::format(
+      "---\nlibrary_name: dermgan\ntags: [dermatology, {}]\n---\n# {}\n\n{} A judge of images, not of patients: "
+      "research software, not a medical device, not for diagnosis.\n\n## Learned from\n\n{}",
+      recipe::kind_name(config.kind), config.name, does, Learned(data).text(training));
+  if (const std::string from = training.value("init_from", ""); !from.empty())
+    text += fmt::format("\nStarted from the weights in `{}`.\n", std::filesystem::path(from).filename().string());
+  text += fmt::format(
+      "\n## Training\n\n{:.1f} kimg in {} steps of {} images, seed {}, weights averaged (half-life {} kimg), dermgan "
+      "{}.\n",
+      training.value("kimg", 0.0), training.value("steps", int64_t{0}), training.value("batch", int64_t{0}),
+      training.value("seed", int64_t{0}), training.value("ema_kimg", 0.0), training.value("code_version", ""));
+  const auto metric = training.value("metric", nlohmann::json());
+  if (metric.is_object() && metric.contains("figures")) {
+    text +=
+        fmt::format("\n## On {} validation images\n\n| figure | value |\n|---|---|\n", metric.value("n", int64_t{0}));
+    for (const auto& [name, value] : metric["figures"].items())
+      text += fmt::format("| {} | {:.4f} |\n", name, value.get<double>());
+    text += "\nThe checkpoint was chosen by them, so they flatter it; measure it on images that it has not seen.\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string model_card(const recipe::BundleConfig& config, const data::DataSet& data) {
+  if (recipe::is_judge(config.kind)) return judge_card(config, data);
   const auto& training = config.training;
   std::string text = fmt::format(
       "---\nlibrary_name: dermgan\ntags: [image-generation, dermatology, gan, {}]\n---\n# {} at {} px\n\nMakes "
@@ -24,15 +78,7 @@ std::string model_card(const recipe::BundleConfig& config, const data::DataSet& 
       "diagnosis.\n\n",
       config.recipe, config.recipe, config.size_px);
   text += "## Learned from\n\n";
-  text += fmt::format(
-      "{} images of {} ({}; licence {}), training split only, fingerprint `{}`. Images were cropped, resized and "
-      "re-encoded.\n\n",
-      training.value("images", size_t{0}), training.value("data", ""),
-      sources.empty() ? "source not stated" : fmt::format("{}", fmt::join(sources, ", ")),
-      licences.empty() ? "not stated" : fmt::format("{}", fmt::join(licences, ", ")),
-      training.value("data_fingerprint", ""));
-  text += "| condition | training images |\n|---|---|\n";
-  for (const auto& [condition, count] : counts) text += fmt::format("| {} | {} |\n", condition, count);
+  text += Learned(data).text(training);
   text += fmt::format(
       "\nSkin colours from ITA {:.0f} to {:.0f} degrees (5th to 95th percentile); beyond that it extrapolates, and "
       "says so.\n",

@@ -44,26 +44,37 @@ void write_run_report(const fs::path& run) {
     if (entry.path().filename().string().starts_with("fakes") && entry.path().extension() == ".png")
       fakes.push_back(entry.path());
   std::sort(fakes.begin(), fakes.end());
-  page.heading("What it makes");
-  if (!fakes.empty())
+  if (!fakes.empty()) {
+    page.heading("What it makes");
     page.figure(image::read_image(fakes.back()),
                 "The same requests through the whole run, here at " + fakes.back().stem().string() +
                     "; no photograph stands behind them. Average of the weights.",
                 "Sheet of generated skin images, a row a condition");
+  }
   if (fs::exists(run / "reals.png"))
     page.figure(image::read_image(run / "reals.png"), "Some of the images it learns from", "Sheet of training images");
   for (const auto& entry : fs::directory_iterator(run)) {
     if (!entry.path().filename().string().starts_with("metric-")) continue;
-    report::Series kid;
-    kid.name = "KID";
-    kid.points = true;
-    for (const auto& line : read_lines(entry.path())) {
-      kid.x.push_back(line.value("kimg", 0.0));
-      kid.y.push_back(line.value("kid", 0.0));
+    const auto lines = read_lines(entry.path());
+    if (lines.empty()) continue;
+    // A judge's figures, each on its own scale; or a generator's KID.
+    const bool judge = lines.front().contains("figures");
+    std::vector<std::string> names = {"KID"};
+    if (judge) {
+      names.clear();
+      for (const auto& [name, value] : lines.front()["figures"].items()) names.push_back(name);
     }
-    if (kid.x.empty()) continue;
-    page.heading("Distance to the validation images");
-    page.plot(curves(entry.path().stem().string(), "KID", {kid}));
+    page.heading(judge ? "Figures on the validation images" : "Distance to the validation images");
+    for (const std::string& name : names) {
+      report::Series series;
+      series.name = name;
+      series.points = true;
+      for (const auto& line : lines) {
+        series.x.push_back(line.value("kimg", 0.0));
+        series.y.push_back(judge ? line["figures"].value(name, 0.0) : line.value("kid", 0.0));
+      }
+      page.plot(curves(judge ? name : entry.path().stem().string(), name, {series}));
+    }
   }
   page.heading("Losses");
   std::map<std::string, std::vector<report::Series>> by_player;

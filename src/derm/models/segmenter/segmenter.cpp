@@ -81,14 +81,13 @@ class Segmenter : public recipe::JudgeRecipe {
 
   void bind(Options& o) override {
     JudgeRecipe::bind(o);
-    o.add("width", options_.width, "channels of the decoder at a quarter of the side; a multiple of 3");
+    o.add("width", options_.width, "channels of the decoder at a quarter of the side");
     o.add("dice_weight", options_.dice_weight, "weight of the Dice loss beside cross-entropy");
   }
 
   void validate(const recipe::ImageSpec& spec) const override {
     JudgeRecipe::validate(spec);
-    if (options_.width < 3 || options_.width % 3 != 0 || options_.width > 480)
-      throw UsageError("width = {}, expected a multiple of 3 from 3 to 480", options_.width);
+    if (options_.width < 3 || options_.width > 480) throw UsageError("width = {}, expected 3 to 480", options_.width);
     if (!(options_.dice_weight >= 0)) throw UsageError("dice_weight = {}, expected 0 or more", options_.dice_weight);
   }
 
