@@ -54,8 +54,8 @@ image::Lab skin_colour(double melanosome_fraction, double blood_fraction);
 Phantom make_phantom(const PhantomOptions& options, int64_t index);
 
 /// Writes images, masks and metadata.csv as a data set, balanced over tone, condition and size. Images are made and
-/// written one by one: memory does not grow with their number. Split 70/15/15 by subject; pictures of one sweep are of
-/// one subject, else every image is its own.
+/// written one by one: memory grows by the rows of the table alone. Split 70/15/15 by subject; pictures of one sweep
+/// are of one subject, else every image is its own.
 void write_phantoms(const PhantomOptions& options);
 
 }  // namespace derm::phantom
