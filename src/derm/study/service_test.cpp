@@ -244,6 +244,43 @@ TEST_F(ServiceTest, WithoutTheKeyItServesAndWithAnotherItRefuses) {
   EXPECT_NO_THROW(open_key(study(), folder_.path() / "kept.json"));
 }
 
+TEST(ParseAnswer, TakesOrRefusesWhateverComes) {
+  // Seeded damage to a good answer: bytes changed, cut out, doubled. Taken, or refused with a 400; nothing else.
+  Description d;
+  d.conditions = {"melanoma", "nevus"};
+  const std::string good =
+      R"({"token":"t","answer_id":"browser-0001","verdict":"real","confidence":4,"condition":"nevus","realism":3,)"
+      R"("artefacts":2,"marks":[{"reason":"hair","x":0.1,"y":0.2,"w":0.3,"h":0.4}],"remark":"\u00e9 x","response_ms":900,"viewed_ms":800})";
+  EXPECT_EQ(parse_answer(http::parse_json(good), d).confidence, 4);
+  Rng rng(3);
+  int taken = 0, refused = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string text = good;
+    for (int64_t n = rng.integer(1, 3); n > 0; --n) {
+      const auto at = static_cast<size_t>(rng.integer(0, static_cast<int64_t>(text.size()) - 1));
+      const auto length = static_cast<size_t>(rng.integer(1, 6));
+      switch (rng.integer(0, 3)) {
+        case 0: text[at] = static_cast<char>(rng.integer(0, 255)); break;
+        case 1: text.erase(at, length); break;
+        case 2: text.insert(at, text.substr(at, length)); break;
+        default: text.insert(at, 1, "{}[]\",:0e-9"[static_cast<size_t>(rng.integer(0, 11))]); break;
+      }
+    }
+    try {
+      const Answer a = parse_answer(http::parse_json(text), d);
+      ++taken;
+      EXPECT_TRUE(a.verdict == "real" || a.verdict == "synthetic");
+      EXPECT_TRUE(a.confidence >= 1 && a.confidence <= 5);
+      EXPECT_NO_THROW(nlohmann::json::parse(a.marks));
+    } catch (const http::HttpError& e) {
+      ++refused;
+      EXPECT_EQ(e.status(), 400) << text;
+    }
+  }
+  EXPECT_GT(taken, 200);
+  EXPECT_GT(refused, 5000);
+}
+
 /// What can be had of an answer without looking at the picture: the length, every header, the bytes before the
 /// compressed data, and bytes after it.
 std::vector<double> features_of(const http::Answer& a) {
