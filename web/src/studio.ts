@@ -21,7 +21,7 @@ let offer: Capabilities;
 const state = {
   condition: '',
   skin: '',
-  seed: Math.floor(Math.random() * 1e6),
+  seed: Math.floor(Math.random() * 1e4),
   editor: { tool: 'blob', shape: { x: 0.5, y: 0.5, size: 0.35, aspect: 1 }, brush: new Brush(), brushWidth: 0.08, erasing: false } as EditorState,
 };
 /** The colour of state.skin, as far as it is known. */
@@ -675,7 +675,7 @@ function buildPhoto(): void {
 // ---------------------------------------------------------------- start
 
 function newSeed(): void {
-  state.seed = Math.floor(Math.random() * 1e6);
+  state.seed = Math.floor(Math.random() * 1e4);
   changed();
 }
 
