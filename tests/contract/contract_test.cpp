@@ -34,9 +34,12 @@ TEST_P(Contract, AnswersInTheShapeOfItsKind) {
     const auto answer = recipe::judge_of(subject.players).judge(batch.image);
     EXPECT_EQ(answer.scalar_type(), torch::kFloat);
     EXPECT_TRUE(at::isfinite(answer).all().item<bool>());
-    if (kind == recipe::Kind::segmenter) EXPECT_EQ(answer.sizes(), (std::vector<int64_t>{n, 1, kSize, kSize}));
-    if (kind == recipe::Kind::classifier)
+    if (kind == recipe::Kind::segmenter) {
+      EXPECT_EQ(answer.sizes(), (std::vector<int64_t>{n, 1, kSize, kSize}));
+    }
+    if (kind == recipe::Kind::classifier) {
       EXPECT_EQ(answer.sizes(), (std::vector<int64_t>{n, static_cast<int64_t>(kConditions.size())}));
+    }
     if (kind == recipe::Kind::encoder) {
       EXPECT_EQ(answer.dim(), 2);
       EXPECT_EQ(answer.size(0), n);

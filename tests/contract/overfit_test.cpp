@@ -23,9 +23,15 @@ TEST_P(Overfit, LearnsEightImagesByHeart) {
     judge.eval();
     std::map<std::string, double> figures;
     for (const auto& [name, value] : subject.recipe->figures(judge, {batch}, {})) figures[name] = value;
-    if (figures.contains("error")) EXPECT_LT(figures.at("error"), 0.1);  // 1 - mean IoU
-    if (figures.contains("accuracy")) EXPECT_EQ(figures.at("accuracy"), 1.0);
-    if (figures.contains("missed")) EXPECT_EQ(figures.at("missed"), 0.0);
+    if (figures.contains("error")) {
+      EXPECT_LT(figures.at("error"), 0.1);  // 1 - mean IoU
+    }
+    if (figures.contains("accuracy")) {
+      EXPECT_EQ(figures.at("accuracy"), 1.0);
+    }
+    if (figures.contains("missed")) {
+      EXPECT_EQ(figures.at("missed"), 0.0);
+    }
     return;
   }
   auto& generator = recipe::generator_of(subject.players);
