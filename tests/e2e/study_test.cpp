@@ -49,6 +49,7 @@ TEST_F(StudyVerb, RefusesWithASentenceThatHelps) {
   EXPECT_THAT(place_.dermgan(make("S") + std::vector<std::string>{"--ask", "conditions"}).err,
               HasSubstr("did you mean \"condition\""));
   EXPECT_THAT(place_.dermgan({"study", "serve", "nowhere"}).err, HasSubstr("there is no study.json"));
+  EXPECT_THAT(place_.dermgan({"study", "servee", "S"}).err, HasSubstr("did you mean \"serve\""));
   EXPECT_THAT(place_.dermgan({"study"}).err, HasSubstr("new, serve, report or export"));
   EXPECT_EQ(place_.dermgan({"study"}).code, 2);
 }

@@ -60,6 +60,11 @@ void refuse_extras(const CLI::App& app, const std::string& where) {
   const auto flag =
       std::find_if(extras.begin(), extras.end(), [](const std::string& word) { return word.starts_with("-"); });
   if (flag == extras.end()) {
+    std::vector<std::string> parts;
+    for (const CLI::App* part : app.get_subcommands({})) parts.push_back(part->get_name());
+    if (!parts.empty() && app.get_parent() != nullptr) {
+      throw UsageError("{}: \"{}\" is no part of it{}", where, extras.front(), did_you_mean(extras.front(), parts));
+    }
     throw UsageError("{}: \"{}\" is one argument too many; see {} --help", where, extras.front(), where);
   }
   const std::string name = flag->substr(0, flag->find('='));
