@@ -12,6 +12,7 @@
 #include "derm/base/random.h"
 #include "derm/base/suggest.h"
 #include "derm/base/system.h"
+#include "derm/data/dataset_writer.h"
 #include "derm/data/skin_locus.h"
 #include "derm/image/mask.h"
 
@@ -218,28 +219,102 @@ std::vector<std::string> fields_of(const Record& r) {
           number(r.quality)};
 }
 
+std::vector<std::string> header_of(const std::set<std::string>& extra) {
+  std::vector<std::string> header = own_columns();
+  header.insert(header.end(), extra.begin(), extra.end());
+  return header;
+}
+
+std::vector<std::string> row_of(const Record& r, const std::set<std::string>& extra) {
+  std::vector<std::string> row = fields_of(r);
+  for (const std::string& name : extra) {
+    const auto found = r.extra.find(name);
+    row.push_back(found == r.extra.end() ? std::string() : found->second);
+  }
+  return row;
+}
+
 CsvTable table_of(const std::vector<Record>& records) {
   std::set<std::string> extra;
   for (const Record& r : records)
     for (const auto& [name, value] : r.extra) extra.insert(name);
   for (const std::string& name : own_columns()) extra.erase(name);
-  std::vector<std::string> header = own_columns();
-  header.insert(header.end(), extra.begin(), extra.end());
-  CsvTable table(header);
-  for (const Record& r : records) {
-    std::vector<std::string> row = fields_of(r);
-    for (const std::string& name : extra) {
-      const auto found = r.extra.find(name);
-      row.push_back(found == r.extra.end() ? std::string() : found->second);
-    }
-    table.add_row(std::move(row));
-  }
+  CsvTable table(header_of(extra));
+  for (const Record& r : records) table.add_row(row_of(r, extra));
   return table;
 }
 
 bool complete(const Record& r) {
   return !r.condition.empty() && (!r.boxes.empty() || !r.mask_file_name.empty()) && r.skin_rgb;
 }
+
+// A row as the fingerprint takes it. Rows are sorted by this text, which begins with the file's name.
+std::string fingerprint_row(const Record& r) {
+  std::string row;
+  for (const std::string& field : fields_of(r)) row += field + '\x1f';
+  for (const auto& [name, value] : r.extra)
+    if (!value.empty()) row += name + '=' + value + '\x1f';
+  return row + '\n';
+}
+
+std::string fingerprint_file(const std::string& name, const std::string& sum) { return name + '\0' + sum + '\n'; }
+
+// What dataset.json counts, row after row.
+class Tally {
+ public:
+  explicit Tally(const nlohmann::json& facts) : json_(facts.is_object() ? facts : nlohmann::json::object()) {
+    const auto least = json_.find("min_quality");
+    if (least != json_.end() && least->is_number()) least_ = least->get<double>();
+    for (const std::string& tone : image::tone_names()) tones_[tone] = 0;
+  }
+
+  void add(const Record& r, const PixelSize& size) {
+    if (!r.condition.empty()) {
+      conditions_.insert(r.condition);
+      count(counts_[r.condition], r.split);
+    }
+    count(splits_, r.split);
+    if (!r.tone.empty()) count(tones_, r.tone);
+    const bool good = complete(r) && (!r.quality || *r.quality >= least_);
+    usable_ += good;
+    if (good && r.split == "train") colours_.push_back(image::lab_of(*r.skin_rgb));
+    if (rows_++ == 0) side_ = size.width;
+    one_size_ = one_size_ && size.width == side_ && size.height == side_;
+  }
+
+  size_t rows() const { return rows_; }
+
+  nlohmann::json json(const std::string& fingerprint) {
+    json_["format"] = "dermgan data set";
+    json_["format_version"] = 1;
+    json_["images"] = rows_;
+    json_["usable"] = usable_;
+    json_["conditions"] = std::vector<std::string>(conditions_.begin(), conditions_.end());
+    json_["counts"] = counts_;
+    json_["splits"] = splits_;
+    json_["tones"] = tones_;
+    json_["image_size_px"] = one_size_ ? side_ : 0;
+    json_["skin_locus"] = SkinLocus::fit(colours_).to_json();
+    json_["fingerprint"] = fingerprint;
+    return json_;
+  }
+
+ private:
+  static void count(nlohmann::json& in, const std::string& key) {
+    nlohmann::json& number = in[key];
+    number = number.is_null() ? 1 : number.get<int>() + 1;
+  }
+
+  nlohmann::json json_;
+  nlohmann::json counts_ = nlohmann::json::object(), tones_ = nlohmann::json::object(),
+                 splits_ = nlohmann::json::object();
+  std::set<std::string> conditions_;
+  std::vector<image::Lab> colours_;
+  double least_ = 0;
+  size_t rows_ = 0, usable_ = 0;
+  int side_ = 0;
+  bool one_size_ = true;
+};
 
 }  // namespace
 
@@ -385,65 +460,101 @@ std::string data_set_fingerprint(const fs::path& root, const std::vector<Record>
   std::vector<std::string> sums(files.size());
   parallel_for(files.size(), [&](size_t i) { sums[i] = sha256_file(resolve_inside(root, files[i])); });
   Sha256 all;
-  for (size_t i = 0; i < files.size(); ++i) all.update(files[i] + '\0' + sums[i] + '\n');
-  // The rows sorted, so that the order of the table does not matter.
+  for (size_t i = 0; i < files.size(); ++i) all.update(fingerprint_file(files[i], sums[i]));
   std::vector<std::string> rows;
-  for (const Record& r : records) {
-    std::string row;
-    for (const std::string& field : fields_of(r)) row += field + '\x1f';
-    for (const auto& [name, value] : r.extra)
-      if (!value.empty()) row += name + '=' + value + '\x1f';
-    rows.push_back(std::move(row));
-  }
-  std::sort(rows.begin(), rows.end());
-  for (const std::string& row : rows) all.update(row + '\n');
+  for (const Record& r : records) rows.push_back(fingerprint_row(r));
+  std::sort(rows.begin(), rows.end());  // so that the order of the table does not matter
+  for (const std::string& row : rows) all.update(row);
   return all.hex();
 }
 
 void write_data_set(const fs::path& root, const std::vector<Record>& records, const nlohmann::json& facts) {
   if (records.empty())
     throw DataError("{}: there is not one image to write; a data set has at least one row", root.string());
-  nlohmann::json json = facts.is_object() ? facts : nlohmann::json::object();
-  std::set<std::string> conditions;
-  nlohmann::json counts = nlohmann::json::object(), tones = nlohmann::json::object(), splits = nlohmann::json::object();
-  for (const std::string& tone : image::tone_names()) tones[tone] = 0;
-  std::vector<image::Lab> colours;
-  const double least =
-      json.contains("min_quality") && json["min_quality"].is_number() ? json["min_quality"].get<double>() : 0.0;
-  size_t usable = 0;
-  const auto count = [](nlohmann::json& in, const std::string& key) {
-    nlohmann::json& number = in[key];
-    number = number.is_null() ? 1 : number.get<int>() + 1;
-  };
-  for (const Record& r : records) {
-    if (!r.condition.empty()) {
-      conditions.insert(r.condition);
-      count(counts[r.condition], r.split);
-    }
-    count(splits, r.split);
-    if (!r.tone.empty()) count(tones, r.tone);
-    const bool good = complete(r) && (!r.quality || *r.quality >= least);
-    if (good) ++usable;
-    if (good && r.split == "train") colours.push_back(image::lab_of(*r.skin_rgb));
-  }
   std::vector<PixelSize> sizes(records.size());
   parallel_for(records.size(), [&](size_t i) { sizes[i] = header_size(resolve_inside(root, records[i].file_name)); });
-  const bool one_size = std::all_of(sizes.begin(), sizes.end(), [&](const PixelSize& s) {
-    return s.width == sizes[0].width && s.height == sizes[0].width;
-  });
-  json["format"] = "dermgan data set";
-  json["format_version"] = 1;
-  json["images"] = records.size();
-  json["usable"] = usable;
-  json["conditions"] = std::vector<std::string>(conditions.begin(), conditions.end());
-  json["counts"] = counts;
-  json["splits"] = splits;
-  json["tones"] = tones;
-  json["image_size_px"] = one_size ? sizes[0].width : 0;
-  json["skin_locus"] = SkinLocus::fit(colours).to_json();
-  json["fingerprint"] = data_set_fingerprint(root, records);
+  Tally tally(facts);
+  for (size_t i = 0; i < records.size(); ++i) tally.add(records[i], sizes[i]);
+  const nlohmann::json json = tally.json(data_set_fingerprint(root, records));
   write_file(root / "metadata.csv", table_of(records).to_string());
   write_file(root / "dataset.json", json.dump(2) + "\n");
+}
+
+struct DataSetWriter::Impl {
+  fs::path root;
+  std::set<std::string> extra;
+  Tally tally;
+  std::ofstream table;
+  // What the fingerprint is made of, in its order: kept beside the set until it is finished.
+  std::array<fs::path, 3> parts;  // names of images, names of masks, rows
+  std::array<std::ofstream, 3> out;
+  std::string last_image, last_mask;
+
+  Impl(const fs::path& at, const std::vector<std::string>& columns, const nlohmann::json& facts)
+      : root(at),
+        extra(columns.begin(), columns.end()),
+        tally(facts),
+        table(at / "metadata.csv", std::ios::binary),
+        parts{at / ".images", at / ".masks", at / ".rows"} {
+    for (size_t i = 0; i < parts.size(); ++i) out[i].open(parts[i], std::ios::binary);
+    table << CsvTable(header_of(extra)).to_string();
+  }
+
+  static void in_order(std::string& last, const std::string& name) {
+    if (name.find('\n') != std::string::npos) throw UsageError("DataSetWriter: a file's name holds a line break");
+    if (!last.empty() && name <= last)
+      throw UsageError("DataSetWriter: '{}' comes after '{}'; rows are added in ascending order of their files", name,
+                       last);
+    last = name;
+  }
+};
+
+DataSetWriter::DataSetWriter(const fs::path& root, const std::vector<std::string>& extra_columns,
+                             const nlohmann::json& facts)
+    : impl_(std::make_unique<Impl>(root, extra_columns, facts)) {}
+DataSetWriter::~DataSetWriter() = default;
+
+void DataSetWriter::add(const Record& record) {
+  Impl::in_order(impl_->last_image, record.file_name);
+  for (const auto& [name, value] : record.extra)
+    if (!impl_->extra.contains(name))
+      throw UsageError("DataSetWriter: '{}' has a column '{}' that was not announced", record.file_name, name);
+  impl_->table << CsvTable(row_of(record, impl_->extra)).to_string();  // a header is written as any row
+  impl_->out[0] << record.file_name << '\n';
+  if (!record.mask_file_name.empty()) {
+    Impl::in_order(impl_->last_mask, record.mask_file_name);
+    impl_->out[1] << record.mask_file_name << '\n';
+  }
+  impl_->out[2] << fingerprint_row(record);
+  impl_->tally.add(record, header_size(resolve_inside(impl_->root, record.file_name)));
+}
+
+void DataSetWriter::finish() {
+  Impl& w = *impl_;
+  if (w.tally.rows() == 0)
+    throw DataError("{}: there is not one image to write; a data set has at least one row", w.root.string());
+  if (!w.last_mask.empty() &&
+      w.last_mask.substr(0, w.last_mask.find('/')) <= w.last_image.substr(0, w.last_image.find('/')))
+    throw UsageError("DataSetWriter: masks stand in a folder whose name comes after that of the images");
+  w.table.close();
+  bool written = !w.table.fail();
+  for (std::ofstream& out : w.out) {
+    out.close();
+    written = written && !out.fail();
+  }
+  if (!written) throw DataError("{}: its table could not be written; is the disk full?", w.root.string());
+  Sha256 all;
+  for (size_t i = 0; i < 2; ++i) {
+    std::ifstream in(w.parts[i], std::ios::binary);
+    for (std::string name; std::getline(in, name);)
+      all.update(fingerprint_file(name, sha256_file(resolve_inside(w.root, name))));
+  }
+  std::ifstream rows(w.parts[2], std::ios::binary);
+  std::string block(size_t{1} << 16, '\0');
+  while (rows.read(block.data(), static_cast<std::streamsize>(block.size())), rows.gcount() > 0)
+    all.update(block.data(), static_cast<size_t>(rows.gcount()));
+  write_file(w.root / "dataset.json", w.tally.json(all.hex()).dump(2) + "\n");
+  for (const fs::path& part : w.parts) fs::remove(part);
 }
 
 }  // namespace derm::data

@@ -6,6 +6,7 @@
 
 #include "derm/base/error.h"
 #include "derm/base/files.h"
+#include "derm/data/dataset_writer.h"
 #include "derm/image/codec.h"
 
 namespace derm::data {
@@ -73,6 +74,38 @@ TEST_F(DataSetTest, WhatWasWrittenIsReadBack) {
   EXPECT_EQ(*r.skin_rgb, (image::Rgb{200, 150, 120}));
   EXPECT_EQ(set.records()[2].extra.at("note"), "with, comma and \"quotes\"");
   EXPECT_EQ(set.records()[3].split, "test");
+}
+
+TEST_F(DataSetTest, RowByRowGivesTheSameFilesAsAtOnce) {
+  fs::create_directories(root_ / "masks");
+  std::vector<Record> records = four_records();
+  for (int i = 0; i < 4; ++i) {
+    picture("images/" + std::to_string(i) + ".png", 32, 32, static_cast<uint8_t>(50 + i));
+    if (i == 1) continue;  // a row without a mask
+    records[static_cast<size_t>(i)].mask_file_name = "masks/" + std::to_string(i) + ".png";
+    image::write_png(root_ / records[static_cast<size_t>(i)].mask_file_name, image::Mask(32, 32, 1, 255));
+  }
+  const nlohmann::json facts = {{"min_quality", 0.3}, {"title", "four"}};
+  write_data_set(root_, records, facts);
+  const std::string table = read_file(root_ / "metadata.csv"), json = read_file(root_ / "dataset.json");
+  {
+    DataSetWriter writer(root_, {"note", "age"}, facts);
+    for (const Record& record : records) writer.add(record);
+    writer.finish();
+  }
+  EXPECT_EQ(read_file(root_ / "metadata.csv"), table);
+  EXPECT_EQ(read_file(root_ / "dataset.json"), json);
+  EXPECT_EQ(std::distance(fs::directory_iterator(root_), fs::directory_iterator()), 4);  // nothing is left behind
+}
+
+TEST_F(DataSetTest, RowByRowRefusesDisorderAndUnknownColumns) {
+  for (int i = 0; i < 4; ++i) picture("images/" + std::to_string(i) + ".png");
+  const std::vector<Record> records = four_records();
+  DataSetWriter writer(root_, {}, {});
+  EXPECT_THROW(writer.finish(), DataError);  // not one row
+  writer.add(records[1]);
+  EXPECT_THROW(writer.add(records[0]), UsageError);
+  EXPECT_THROW(writer.add(records[2]), UsageError);  // "age" was not announced
 }
 
 TEST_F(DataSetTest, RowsBelowTheQualityAreNotUsable) {

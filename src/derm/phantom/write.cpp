@@ -1,4 +1,5 @@
 // A set of phantoms as a data set.
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <mutex>
@@ -9,7 +10,7 @@
 #include "derm/base/files.h"
 #include "derm/base/progress.h"
 #include "derm/base/system.h"
-#include "derm/data/dataset.h"
+#include "derm/data/dataset_writer.h"
 #include "derm/image/codec.h"
 #include "derm/image/mask.h"
 #include "derm/phantom/make.h"
@@ -17,6 +18,8 @@
 namespace derm::phantom {
 
 namespace {
+
+constexpr int64_t kChunk = 256;  // rows in memory at a time
 
 void write_bytes(const std::filesystem::path& path, const std::string& bytes) {
   // The folder appears as a whole at the end, so each file need not be flushed by itself.
@@ -64,37 +67,45 @@ void write_phantoms(const PhantomOptions& options) {
   NewDirectory folder(options.out);
   std::filesystem::create_directories(folder.path() / "images");
   std::filesystem::create_directories(folder.path() / "masks");
-  std::vector<data::Record> records(static_cast<size_t>(options.count));
+  std::vector<std::string> columns = {"skin_L", "skin_a", "skin_b", "lesion_area", "look", "image_manipulation"};
+  for (const ParameterInfo& info : parameter_list()) columns.push_back(info.name);
+  data::DataSetWriter table(folder.path(), columns,
+                            {{"made_by", "dermgan phantom " + version()},
+                             {"image_manipulation", "synthetic"},
+                             {"phantom",
+                              {{"count", options.count},
+                               {"size_px", options.size_px},
+                               {"seed", options.seed},
+                               {"hair", options.hair},
+                               {"ruler", options.ruler},
+                               {"ink", options.ink},
+                               {"dark_corners", options.dark_corners},
+                               {"bubbles", options.bubbles},
+                               {"look", options.look},
+                               {"light", options.light},
+                               {"set", options.set},
+                               {"sweep", options.sweep}}}});
   Progress progress("phantom", static_cast<double>(options.count), "images");
   std::mutex mutex;
-  size_t done = 0;
-  parallel_for(records.size(), [&](size_t i) {
-    const Plan::Place place = plan.at(static_cast<int64_t>(i));
-    const Phantom phantom = make_phantom(place.scene);
-    records[i] = record_of(phantom.truth, place, fmt::format("{:06}", i));
-    write_bytes(folder.path() / records[i].file_name,
-                image::encode_png(phantom.rgb, {{"image_manipulation", "synthetic"}}));
-    write_bytes(folder.path() / records[i].mask_file_name, image::encode_png(phantom.truth.lesion));
-    const std::lock_guard lock(mutex);
-    progress.update(static_cast<double>(++done));
-  });
+  int64_t done = 0;
+  const int digits = std::max<int>(6, static_cast<int>(std::to_string(options.count - 1).size()));
+  for (int64_t first = 0; first < options.count; first += kChunk) {
+    std::vector<data::Record> records(static_cast<size_t>(std::min(kChunk, options.count - first)));
+    parallel_for(records.size(), [&](size_t i) {
+      const int64_t index = first + static_cast<int64_t>(i);
+      const Plan::Place place = plan.at(index);
+      const Phantom phantom = make_phantom(place.scene);
+      records[i] = record_of(phantom.truth, place, fmt::format("{:0{}}", index, digits));
+      write_bytes(folder.path() / records[i].file_name,
+                  image::encode_png(phantom.rgb, {{"image_manipulation", "synthetic"}}));
+      write_bytes(folder.path() / records[i].mask_file_name, image::encode_png(phantom.truth.lesion));
+      const std::lock_guard lock(mutex);
+      progress.update(static_cast<double>(++done));
+    });
+    for (const data::Record& record : records) table.add(record);
+  }
   progress.finish();
-  data::write_data_set(folder.path(), records,
-                       {{"made_by", "dermgan phantom " + version()},
-                        {"image_manipulation", "synthetic"},
-                        {"phantom",
-                         {{"count", options.count},
-                          {"size_px", options.size_px},
-                          {"seed", options.seed},
-                          {"hair", options.hair},
-                          {"ruler", options.ruler},
-                          {"ink", options.ink},
-                          {"dark_corners", options.dark_corners},
-                          {"bubbles", options.bubbles},
-                          {"look", options.look},
-                          {"light", options.light},
-                          {"set", options.set},
-                          {"sweep", options.sweep}}}});
+  table.finish();
   folder.commit();
 }
 
