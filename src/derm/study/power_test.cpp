@@ -48,6 +48,29 @@ TEST(Power, WithoutCorrelationIsThatOfSimulatedCoins) {
   EXPECT_NEAR(power_of_test(all_see_all(20, 3), a, 1), rejected / static_cast<double>(studies), 0.04);
 }
 
+TEST(Power, WithReadersAndImagesThatDifferIsThatOfSimulatedStudies) {
+  // 6 readers see all of 30 + 30 images. The probability of being right varies by reader and by image so that answers
+  // correlate by 0.02 and 0.1: variances of that share of p (1 - p) = 0.24.
+  const PowerAssumptions a;
+  const Exposure e = all_see_all(30, 6);
+  const double formula = power_of_test(e, a, 1);
+  const double spread = std::sqrt(0.24), chance_deviation = std::sqrt(0.25 * ((0.25 / 30 + 0.25 / 30) / 4 + 0.02 / 6));
+  // S = 30 x 6 x (1 + 5 x 0.1) / 180^2 = 0.25 / 30 on either side.
+  Rng rng(12);
+  int rejected = 0;
+  const int studies = 4000;
+  for (int s = 0; s < studies; ++s) {
+    double reader[6], right = 0;
+    for (double& r : reader) r = std::sqrt(0.02) * spread * rng.normal();
+    for (int i = 0; i < 60; ++i) {
+      const double image = std::sqrt(0.1) * spread * rng.normal();
+      for (const double r : reader) right += rng.chance(0.6 + r + image);
+    }
+    rejected += std::fabs(right / 360 - 0.5) > 1.96 * chance_deviation;
+  }
+  EXPECT_NEAR(formula, rejected / static_cast<double>(studies), 0.03);
+}
+
 TEST(Power, RisesWithImagesAndFallsWithModelsAndCorrelation) {
   PowerAssumptions a;
   const double base = power_of_test(all_see_all(30, 6), a, 1);

@@ -24,6 +24,7 @@ constexpr size_t kLongestRemark = 8000, kMostMarks = 20;
 constexpr int kMostFailures = 20;
 constexpr int64_t kFailureWindowMs = 5 * 60 * 1000;
 constexpr size_t kMostPeers = 10000;
+constexpr int64_t kMostViews = 100;
 constexpr int64_t kLongestMs = int64_t{7} * 24 * 3600 * 1000;
 constexpr const char* kUnsure = "unsure";
 
@@ -262,7 +263,8 @@ Response Service::image(const Request& request) {
   if (!current || current->token != request.param("token")) {
     throw HttpError(404, "not_now", "this image is not to be judged now; load the page again");
   }
-  store_.note("viewed", reader.id, current->id);
+  // Enough to know that it was seen more than once; more would only fill the disk.
+  if (store_.views(current->id) < kMostViews) store_.note("viewed", reader.id, current->id);
   Response response;
   response.content_type = "image/jpeg";
   response.shared_body = images_.at(current->image);
