@@ -113,23 +113,30 @@ void add_samples(report::Page& page, const ImageSet& set) {
   for (size_t i = 0; i < std::min(kSamplesShown, set.size()); ++i) {
     const size_t at = i * set.size() / std::min(kSamplesShown, set.size());
     const Item& item = set.items()[at];
-    shown.push_back({set.image(at), item.tone.empty() ? item.condition : item.condition + ", " + item.tone,
-                     "Synthetic image, asked for: " + item.condition});
+    std::string caption = item.tone.empty() ? item.condition : item.condition + ", " + item.tone;
+    std::replace(caption.begin(), caption.end(), '_', ' ');
+    shown.push_back({set.image(at), caption, "Synthetic image, asked for: " + item.condition});
   }
   page.gallery(shown, 128, "Every n-th image of the set as it is; none was chosen. All are synthetic.");
 }
 
+/// The figure with whoever measured it, said once.
+std::string label_of(const Figure& f) {
+  return f.metric.find(f.space) == std::string::npos ? f.metric + ", " + f.space : f.metric;
+}
+
 void add_group_table(report::Page& page, const FigureGroup& group) {
   std::vector<std::vector<std::string>> rows;
+  std::vector<std::string> notes;
   for (const Figure& f : group.figures) {
-    rows.push_back({f.metric, f.space, figure_text(f), f.better_low ? "lower" : "higher", figure_text(f.beside),
-                    figure_text(f.floor), f.n_floor > 0 ? std::to_string(f.n_floor) : "-", f.note});
+    rows.push_back({label_of(f), figure_text(f), f.better_low ? "lower" : "higher", figure_text(f.beside),
+                    figure_text(f.floor), f.n_floor > 0 ? std::to_string(f.n_floor) : "-"});
+    if (!f.note.empty()) notes.push_back(label_of(f) + ": " + f.note);
   }
-  page.table(
-      {"figure", "measured by", "value [95 %]", "better is", "synthetic at equal N", "floor: photographs", "N", "note"},
-      rows,
-      fmt::format("{} photographs, {} synthetic images. Floor: {}.", group.n_real, group.n_synthetic,
-                  group.floor_from));
+  page.table({"figure", "value [95 %]", "better is", "synthetic at equal N", "floor: photographs", "N"}, rows,
+             fmt::format("{} photographs, {} synthetic images. Floor: {}.", group.n_real, group.n_synthetic,
+                         group.floor_from));
+  if (!notes.empty()) page.list(notes);
 }
 
 /// A table and bars of the leading figure for the groups of one kind.
@@ -155,8 +162,7 @@ void add_groups(report::Page& page, const FidelityResult& result, const std::str
     const std::string name = g.kind == "all" ? "all" : g.name;
     bars.groups.push_back(name);
     if (!g.refused.empty()) {
-      rows.push_back({name, std::to_string(g.n_real), std::to_string(g.n_synthetic), "-", "-", "-", "-", "-",
-                      "too few: " + g.refused});
+      rows.push_back({name, std::to_string(g.n_real), std::to_string(g.n_synthetic), "-", "-", "-", "-", "-"});
       for (auto* s : {&synthetic, &equal, &floor}) add_bar(*s, Figure::kNone, Figure::kNone, Figure::kNone);
       continue;
     }
@@ -167,15 +173,16 @@ void add_groups(report::Page& page, const FidelityResult& result, const std::str
       return found == nullptr ? std::string("-") : figure_text(*found);
     };
     rows.push_back({name, std::to_string(g.n_real), std::to_string(g.n_synthetic), figure_text(f),
-                    figure_text(f.beside), figure_text(f.floor), figure_of("precision"), figure_of("recall"),
-                    std::isfinite(f.floor) ? g.floor_from : g.floor_from});
+                    figure_text(f.beside), figure_text(f.floor), figure_of("precision"), figure_of("recall")});
     add_bar(synthetic, f.value, f.low, f.high);
     add_bar(equal, f.beside, Figure::kNone, Figure::kNone);
     add_bar(floor, f.floor, Figure::kNone, Figure::kNone);
   }
-  page.table({kind, "N photographs", "N synthetic", lead->metric + " [95 %]", "at equal N", "floor", "precision",
-              "recall", "floor is / why there is none"},
-             rows);
+  page.table(
+      {kind, "N photographs", "N synthetic", lead->metric + " [95 %]", "at equal N", "floor", "precision", "recall"},
+      rows,
+      fmt::format("'-' in place of a number: fewer than {} images on a side, or too few photographs for a floor.",
+                  kFewestImages));
   if (!any) return;
   bars.series = {synthetic, equal, floor};
   bars.caption = kind == "tone"
@@ -399,13 +406,10 @@ std::string summary_text(const EvaluateResult& result) {
       fmt::format("{} photographs ({}), {} synthetic images; floor: {}\n\n", all.n_real,
                   result.fidelity.protocol.value("reference_split", ""), all.n_synthetic, all.floor_from);
   size_t widest = 6;
-  const auto label = [](const Figure& f) {
-    return f.metric.find(f.space) == std::string::npos ? f.metric + ", " + f.space : f.metric;
-  };
-  for (const Figure& f : all.figures) widest = std::max(widest, label(f).size());
+  for (const Figure& f : all.figures) widest = std::max(widest, label_of(f).size());
   text += fmt::format("{:<{}}  {:<30} {:>12} {:>12}\n", "figure", widest, "value [95 %]", "at equal N", "floor");
   for (const Figure& f : all.figures) {
-    text += fmt::format("{:<{}}  {:<30} {:>12} {:>12}{}\n", label(f), widest, figure_text(f), figure_text(f.beside),
+    text += fmt::format("{:<{}}  {:<30} {:>12} {:>12}{}\n", label_of(f), widest, figure_text(f), figure_text(f.beside),
                         figure_text(f.floor), f.note.starts_with("biased") ? "  biased at this N" : "");
   }
   for (const auto& [name, control] : {std::pair{"these images", &result.control}, {"novel requests", &result.study}}) {
