@@ -23,7 +23,7 @@ struct EvaluateFlags {
   JudgingFlags judging;
   size_t count = 0;
   uint64_t seed = 0;
-  bool control = false, json = false, keep_images = false;
+  bool control = false, json = false, keep_images = false, no_swd = false;
 };
 
 std::unique_ptr<generation::Engine> engine_of(const std::string& bundle, const DeviceFlags& device) {
@@ -114,6 +114,7 @@ int run_evaluate(const EvaluateFlags& flags) {
   options.command = flags.command;
   options.cache = flags.judging.cache_folder();
   options.fidelity.lpips = flags.judging.lpips;
+  options.fidelity.swd = !flags.no_swd;
   std::unique_ptr<generation::Engine> engine;
   if (!flags.bundle.empty()) engine = engine_of(flags.bundle, flags.device);
   options.engine = engine.get();
@@ -152,6 +153,7 @@ Verb add_evaluate(CLI::App& program, const std::string& command_line) {
   app->add_option("--seed", flags->seed, "Of requests, subsets and halves")->capture_default_str();
   app->add_option("--run", flags->run, "A run whose loss curves and samples join the report");
   app->add_flag("--keep-images", flags->keep_images, "Keep the bundle's images beside the report");
+  app->add_flag("--no-swd", flags->no_swd, "Leave the sliced Wasserstein distance out: it takes the longest");
   flags->judging.add(*app);
   flags->judging.add_more(*app);
   flags->device.add(*app);
