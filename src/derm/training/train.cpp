@@ -1,5 +1,6 @@
 #include "derm/training/train.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -511,7 +512,12 @@ class Trainer {
 std::unique_ptr<metrics::Extractor> open_extractor(MetricsOptions& metrics, const TrainOptions& options,
                                                    const recipe::Catalogue& catalogue) {
   std::string& name = metrics.extractor;
-  if (name == "auto") name = judges::find_judge_or_none(judges::kSkinEncoder).empty() ? "random" : "encoder";
+  if (name == "auto") {
+    // A program with recipes of its own may know no "encoder", and cannot open the judge then.
+    const std::vector<std::string> recipes = catalogue.names();
+    const bool opens = std::find(recipes.begin(), recipes.end(), "encoder") != recipes.end();
+    name = opens && !judges::find_judge_or_none(judges::kSkinEncoder).empty() ? "encoder" : "random";
+  }
   if (name == "random") return metrics::random_extractor();
   judges::JudgeOptions judge;
   judge.bundle = name == "encoder" ? judges::find_judge(judges::kSkinEncoder) : fs::path(name);
