@@ -46,7 +46,8 @@ at::Tensor phase_matrix(std::vector<float> values, const at::Tensor& like) {
 }  // namespace
 
 ConvImpl::ConvImpl(const ConvOptions& options) : options_(options) {
-  weight = register_parameter("weight", torch::zeros({options.out, options.in / options.groups, options.kernel, options.kernel}));
+  weight = register_parameter("weight",
+                              torch::zeros({options.out, options.in / options.groups, options.kernel, options.kernel}));
   if (options.bias) bias = register_parameter("bias", torch::zeros({options.out}));
 }
 

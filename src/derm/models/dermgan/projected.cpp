@@ -28,10 +28,9 @@ ProjectedHeads::ProjectedHeads(int64_t map_channels, int64_t width) {
     const auto conv = [&](const char* name, const nn::ConvOptions& o) {
       return register_module(fmt::format("{}{}", name, i), nn::Conv(o));
     };
-    heads_.push_back(
-        {conv("mix", nn::ConvOptions{.in = in, .out = width, .kernel = 1, .padding = 0}),
-         conv("look", nn::ConvOptions{.in = width, .out = width, .kernel = 4, .stride = 2, .padding = 1}),
-         conv("say", nn::ConvOptions{.in = width, .out = 1, .kernel = 3})});
+    heads_.push_back({conv("mix", nn::ConvOptions{.in = in, .out = width, .kernel = 1, .padding = 0}),
+                      conv("look", nn::ConvOptions{.in = width, .out = width, .kernel = 4, .stride = 2, .padding = 1}),
+                      conv("say", nn::ConvOptions{.in = width, .out = 1, .kernel = 3})});
   }
 }
 
