@@ -24,7 +24,7 @@ at::Tensor as_map(const at::Tensor& image, const at::Tensor& map) {
 
 ProjectedHeads::ProjectedHeads(int64_t map_channels, int64_t width) {
   for (size_t i = 0; i < kTaps; ++i) {
-    const int64_t in = nn::SqueezeNetFeatures::kChannels[i] + map_channels;
+    const int64_t in = nn::SqueezeNetFeatures::kChannels[i] + 1 + map_channels;  // directions, size, map
     const auto conv = [&](const char* name, const nn::ConvOptions& o) {
       return register_module(fmt::format("{}{}", name, i), nn::Conv(o));
     };
@@ -37,8 +37,11 @@ ProjectedHeads::ProjectedHeads(int64_t map_channels, int64_t width) {
 std::vector<at::Tensor> ProjectedHeads::forward(const std::vector<at::Tensor>& taps, const at::Tensor& map) {
   std::vector<at::Tensor> logits;
   for (size_t i = 0; i < kTaps; ++i) {
-    const at::Tensor small = at::adaptive_avg_pool2d(map, {taps[i].size(2), taps[i].size(3)});
-    at::Tensor x = at::cat({taps[i], small.to(taps[i].scalar_type())}, 1).contiguous(taps[i].suggest_memory_format());
+    const at::Tensor& tap = taps[i];
+    const at::Tensor small = at::adaptive_avg_pool2d(map, {tap.size(2), tap.size(3)}).to(tap.scalar_type());
+    // The features are as large as tens, far out of the hinge's reach: each point's are scaled to a mean square of 1.
+    const at::Tensor size = (tap.square().mean(at::IntArrayRef{1}, true) + 1e-4).sqrt();
+    at::Tensor x = at::cat({tap / size, size.log(), small}, 1).contiguous(tap.suggest_memory_format());
     x = at::leaky_relu(heads_[i].mix(x), 0.2);   // [N, width, h, w]
     x = at::leaky_relu(heads_[i].look(x), 0.2);  // [N, width, h / 2, w / 2]
     logits.push_back(heads_[i].say(x).to(at::kFloat));
