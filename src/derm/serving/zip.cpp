@@ -1,8 +1,8 @@
 #include "derm/serving/zip.h"
 
-#include <array>
 #include <limits>
 
+#include "derm/base/crc.h"
 #include "derm/base/error.h"
 #include "derm/base/text.h"
 
@@ -42,21 +42,6 @@ void put_facts(std::string& out, uint32_t crc, uint32_t size, const std::string&
 }
 
 }  // namespace
-
-uint32_t crc32(std::string_view bytes) {
-  static const std::array<uint32_t, 256> table = [] {
-    std::array<uint32_t, 256> t{};
-    for (uint32_t i = 0; i < 256; ++i) {
-      uint32_t c = i;
-      for (int k = 0; k < 8; ++k) c = c & 1 ? 0xedb88320u ^ (c >> 1) : c >> 1;
-      t[i] = c;
-    }
-    return t;
-  }();
-  uint32_t c = 0xffffffffu;
-  for (const char byte : bytes) c = table[(c ^ static_cast<uint8_t>(byte)) & 255] ^ (c >> 8);
-  return c ^ 0xffffffffu;
-}
 
 void ZipWriter::add(const std::string& name, std::string_view bytes) {
   if (!is_safe(name)) throw UsageError("zip: {} is not a relative file name", quote_text(name));

@@ -1,6 +1,6 @@
 #pragma once
 // A ZIP archive in memory, its files stored as they are (PNG holds little that could be packed further).
-#include <cstdint>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -21,7 +21,5 @@ class ZipWriter {
   std::string data_, directory_;
   size_t files_ = 0;
 };
-
-uint32_t crc32(std::string_view bytes);  ///< of ISO 3309, as ZIP and PNG use it
 
 }  // namespace derm::serving

@@ -12,6 +12,7 @@
 
 #include <torch/torch.h>
 
+#include "derm/base/crc.h"
 #include "derm/base/error.h"
 #include "derm/base/files.h"
 
@@ -520,32 +521,6 @@ NamedTensors tensors_of(const Unpickler& pickle, const std::vector<Leaf>& leaves
 }
 
 // ------------------------------------------------------------------------------------------------------- the zip form
-
-/// CRC-32 of zip files (polynomial 0xedb88320), eight bytes at a time.
-uint32_t crc32(std::string_view bytes) {
-  static const auto tables = [] {
-    std::array<std::array<uint32_t, 256>, 8> t{};
-    for (uint32_t i = 0; i < 256; ++i) {
-      uint32_t c = i;
-      for (int k = 0; k < 8; ++k) c = c & 1 ? 0xedb88320u ^ (c >> 1) : c >> 1;
-      t[0][i] = c;
-    }
-    for (size_t k = 1; k < 8; ++k)
-      for (size_t i = 0; i < 256; ++i) t[k][i] = (t[k - 1][i] >> 8) ^ t[0][t[k - 1][i] & 0xff];
-    return t;
-  }();
-  uint32_t c = ~0u;
-  size_t i = 0;
-  for (; i + 8 <= bytes.size(); i += 8) {
-    uint64_t word;
-    std::memcpy(&word, bytes.data() + i, 8);
-    word ^= c;
-    c = 0;
-    for (size_t k = 0; k < 8; ++k) c ^= tables[7 - k][(word >> (8 * k)) & 0xff];
-  }
-  for (; i < bytes.size(); ++i) c = tables[0][(c ^ static_cast<uint8_t>(bytes[i])) & 0xff] ^ (c >> 8);
-  return ~c;
-}
 
 struct Record {
   uint64_t header = 0;  ///< where its local header begins

@@ -1,12 +1,12 @@
 #include "derm/training/tensorboard.h"
 
-#include <array>
 #include <bit>
 #include <chrono>
 #include <cstring>
 
 #include <fmt/format.h>
 
+#include "derm/base/crc.h"
 #include "derm/base/error.h"
 #include "derm/image/codec.h"
 
@@ -36,21 +36,6 @@ void put_fixed(std::string& out, T value) {
 }
 
 }  // namespace
-
-uint32_t crc32c(std::string_view bytes) {
-  static const auto table = [] {
-    std::array<uint32_t, 256> t{};
-    for (uint32_t i = 0; i < 256; ++i) {
-      uint32_t c = i;
-      for (int k = 0; k < 8; ++k) c = c & 1 ? 0x82F63B78u ^ (c >> 1) : c >> 1;
-      t[i] = c;
-    }
-    return t;
-  }();
-  uint32_t crc = 0xFFFFFFFFu;
-  for (const char b : bytes) crc = table[(crc ^ static_cast<uint8_t>(b)) & 0xFF] ^ (crc >> 8);
-  return crc ^ 0xFFFFFFFFu;
-}
 
 uint32_t masked_crc32c(std::string_view bytes) {
   const uint32_t crc = crc32c(bytes);

@@ -11,8 +11,7 @@
 
 namespace derm::training {
 
-uint32_t crc32c(std::string_view bytes);         ///< Castagnoli, as RFC 3720
-uint32_t masked_crc32c(std::string_view bytes);  ///< TFRecord's rotation and offset
+uint32_t masked_crc32c(std::string_view bytes);  ///< crc32c with TFRecord's rotation and offset
 
 class TensorBoardWriter {
  public:
