@@ -21,10 +21,13 @@ void put32(std::string& out, uint32_t v) {
 }
 
 bool is_safe(const std::string& name) {
-  if (name.empty() || name.size() > 1000 || name.front() == '/' || name.back() == '/' ||
-      name.find('\\') != std::string::npos || find_non_utf8(name) != std::string::npos)
-    return false;
-  return ("/" + name + "/").find("/../") == std::string::npos;
+  if (name.empty() || name.size() > 1000 || find_non_utf8(name) != std::string::npos) return false;
+  for (const char c : name)
+    if (c == '\\' || static_cast<uint8_t>(c) < 32 || c == 127) return false;
+  const std::string framed = "/" + name + "/";
+  for (const char* segment : {"//", "/./", "/../"})
+    if (framed.find(segment) != std::string::npos) return false;
+  return true;
 }
 
 /// What both headers of a file share.
