@@ -22,6 +22,14 @@ judges::JudgeOptions options_of(const fs::path& bundle, const std::string& devic
   return options;
 }
 
+void add_classifier(evaluation::Judges& result, const judges::JudgeOptions& options) {
+  const auto classifier = std::make_shared<judges::Classifier>(options, models::catalogue());
+  result.classifier = classifier->name();
+  result.classifier_sha256 = classifier->sha256();
+  result.conditions = classifier->conditions();
+  result.classify = [classifier](const std::vector<image::Image>& images) { return classifier->probabilities(images); };
+}
+
 }  // namespace
 
 void JudgingFlags::add(CLI::App& app) {
@@ -60,14 +68,7 @@ evaluation::Judges JudgingFlags::open_judges(const std::string& device, int thre
     missing.emplace_back("segmenter");
   }
   if (const fs::path bundle = judges::find_judge_or_none(judges::kClassifierClinical, judges); !bundle.empty()) {
-    const auto classifier =
-        std::make_shared<judges::Classifier>(options_of(bundle, device, threads, fast), models::catalogue());
-    result.classifier = classifier->name();
-    result.classifier_sha256 = classifier->sha256();
-    result.conditions = classifier->conditions();
-    result.classify = [classifier](const std::vector<image::Image>& images) {
-      return classifier->probabilities(images);
-    };
+    add_classifier(result, options_of(bundle, device, threads, fast));
   } else {
     missing.emplace_back("classifier");
   }
@@ -78,6 +79,14 @@ evaluation::Judges JudgingFlags::open_judges(const std::string& device, int thre
     log_warning("no {} was found; what it measures is left out (--judges names their folder)",
                 fmt::join(missing, " and no "));
   }
+  return result;
+}
+
+evaluation::Judges JudgingFlags::open_classifier(const std::string& device, int threads) const {
+  evaluation::Judges result;
+  const fs::path bundle = judges.empty() ? judges::find_judge_or_none(judges::kClassifierClinical)
+                                         : judges::find_judge(judges::kClassifierClinical, judges);
+  if (!bundle.empty()) add_classifier(result, options_of(bundle, device, threads, fast));
   return result;
 }
 

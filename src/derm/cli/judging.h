@@ -22,6 +22,8 @@ struct JudgingFlags {
   void add_more(CLI::App& app);  ///< Inception and LPIPS
   /// Segmenter and classifier, as far as they are there; what is missing is said once.
   evaluation::Judges open_judges(const std::string& device, int threads) const;
+  /// The classifier alone; where it is missing nothing is said, unless a folder was named.
+  evaluation::Judges open_classifier(const std::string& device, int threads) const;
   /// The Inception's taps, if a file is named, then the skin encoder; the random network where neither is there, which
   /// is said.
   std::vector<std::shared_ptr<metrics::Extractor>> open_extractors(const std::string& device, int threads) const;

@@ -13,6 +13,7 @@
 #include "derm/base/files.h"
 #include "derm/base/log.h"
 #include "derm/base/progress.h"
+#include "derm/cli/judging.h"
 #include "derm/cli/verbs.h"
 #include "derm/models/catalogue.h"
 #include "derm/serving/replica.h"
@@ -27,6 +28,7 @@ struct ServeFlags {
   int threads = 0;
   serving::ReplicaOptions replicas;
   serving::ServiceOptions service;
+  JudgingFlags judging;
   double stop_s = 60;
 };
 
@@ -97,18 +99,21 @@ int run_serve(ServeFlags& flags) {
   flags.replicas.bundles.assign(flags.bundles.begin(), flags.bundles.end());
   if (!flags.devices.empty()) flags.replicas.devices = flags.devices;
   hold_signals();
+  // It looks at one picture now and then: on the processor, on one thread, whatever makes the images.
+  const evaluation::Judges judges = flags.judging.open_classifier("cpu", 1);
   std::vector<serving::Model> models = serving::load_models(flags.replicas, models::catalogue());
   for (const serving::Model& m : models)
     log_info("{}: {} at {} px, {} replica(s), {}", m.name, m.recipe, m.size_px, m.replicas.size(), m.compute);
-  serving::Service service(std::move(models), serving::instruments(), flags.service);
+  serving::Service service(std::move(models), serving::instruments(judges), flags.service);
   service.start();
   // On stdout, so that a program that starts this one learns the port; the token is for people's browsers.
   std::cout << service.url() << (made_token ? "/#token=" + server.token : "") << std::endl;
   log_info("Studio and API are ready; Ctrl-C stops them{}",
            server.token.empty() ? "" : "; requests need the token (Authorization: Bearer ...)");
   wait_for_end();
-  log_info("Stopping: accepted jobs are finished, and their results can be fetched for up to {}",
-           duration_text(flags.stop_s));
+  log_info(
+      "Stopping: accepted jobs are finished, then their results can be fetched for up to {}; Ctrl-C ends it at once",
+      duration_text(flags.stop_s));
   if (!service.stop(flags.stop_s)) log_warning("some results were not fetched in time, and are gone");
   return 0;
 }
@@ -148,9 +153,12 @@ Verb add_serve(CLI::App& program) {
   app->add_option("--keep-seconds", service.jobs.keep_s, "How long a result waits to be fetched")
       ->check(CLI::Range(1.0, 86400.0))
       ->capture_default_str();
-  app->add_option("--stop-seconds", flags->stop_s, "When told to stop: how long results can still be fetched")
+  app->add_option("--stop-seconds", flags->stop_s,
+                  "When told to stop: how long results can still be fetched, once all that was accepted is made")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
+  app->add_option("--judges", flags->judging.judges,
+                  "Folder of the judges; the classifier in it measures the condition (default: the shipped one)");
   app->add_option("--log", flags->log, "A JSON line for each request into this file; - is stdout");
   app->footer(
       "Example:\n  dermgan serve --bundle models/dermgan-clinical-256\n"

@@ -199,6 +199,20 @@ struct Jobs::Impl {
     job.measured.clear();
   }
 
+  /// Too many results: those that were fetched already go, the longest untouched first.
+  void make_room() {
+    while (result_bytes >= limits.max_result_bytes) {
+      Job* oldest = nullptr;
+      for (const auto& [id, job] : jobs)
+        if (job->bytes > 0 && is_fetched(*job) && (!oldest || job->touched < oldest->touched)) oldest = job.get();
+      if (!oldest) return;
+      forget_result(*oldest);
+    }
+  }
+  static bool is_fetched(const Job& job) {
+    return job.state == State::done && job.fetched >= (job.ask.format == Format::dataset ? 1 : job.requests->size());
+  }
+
   /// Images of several jobs at a time.
   std::vector<Piece> take(size_t model, size_t side_by_side) {
     size_t waiting = 0;
@@ -439,14 +453,15 @@ void Jobs::Impl::run_clock() {
       });
       const auto waiting = active;
       for (const auto& job : waiting) {
-        if (job->state != State::queued || seconds_between(job->asked, now) < limits.wait_s) continue;
+        // What was accepted before the server was told to stop is made, however long the queue.
+        if (stopping || job->state != State::queued || seconds_between(job->asked, now) < limits.wait_s) continue;
         job->error = fmt::format("it had to wait for more than {} s", limits.wait_s);
         for (auto& one : end(job, State::expired)) calls.push_back(std::move(one));
       }
       std::erase_if(jobs, [&](const auto& entry) {
         Job& job = *entry.second;
         if (!is_final(job.state)) return false;
-        const bool fetched = job.state != State::done || job.fetched >= (job.zip ? 1 : job.requests->size());
+        const bool fetched = job.state != State::done || is_fetched(job);
         if (seconds_between(job.touched, now) < (fetched ? limits.keep_fetched_s : limits.keep_s)) return false;
         forget_result(job);
         return true;
@@ -511,6 +526,7 @@ std::string Jobs::submit(Ask ask) {
   if (impl.stopping)
     throw http::HttpError(503, "stopping", "the server is about to stop and takes no further jobs").retry_after(30);
   const size_t count = ask.requests.size();
+  impl.make_room();
   const bool results_full = impl.result_bytes >= impl.limits.max_result_bytes;
   if (impl.active.size() >= impl.limits.max_jobs || impl.images_active + count > impl.limits.max_images ||
       results_full) {
@@ -620,12 +636,15 @@ std::string Jobs::fault() const {
 }
 
 bool Jobs::drain(double wait) {
-  const auto until = Clock::now() + seconds(wait);
   std::unique_lock lock(impl_->mutex);
   impl_->stopping = true;
-  // Results that nobody comes for are given a few seconds after the last job.
-  return impl_->tick.wait_until(lock, until, [&] {
-    if (!impl_->active.empty()) return false;
+  const auto can_be_made = [&](const std::shared_ptr<Job>& job) {
+    const auto& replicas = impl_->replicas[job->model];
+    return std::any_of(replicas.begin(), replicas.end(), [](const Impl::Replica& r) { return r.alive; });
+  };
+  while (std::any_of(impl_->active.begin(), impl_->active.end(), can_be_made))
+    impl_->tick.wait_for(lock, std::chrono::milliseconds(100));
+  return impl_->tick.wait_for(lock, seconds(wait), [&] {
     return std::none_of(impl_->jobs.begin(), impl_->jobs.end(), [](const auto& entry) {
       const Job& job = *entry.second;
       return job.state == State::done && job.fetched < (job.zip ? 1 : job.images.size());

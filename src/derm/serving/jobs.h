@@ -100,8 +100,9 @@ class Jobs {
 
   /// "" when work gets done: every replica alive, its canary's image the same as at the start, none stuck.
   std::string fault() const;
-  /// No further jobs. Returns once all accepted ones are final and every result was fetched, or after `seconds`.
-  /// @return whether all of it was
+  /// No further jobs. Waits until every accepted one is final, however long that takes; none expires meanwhile. Then
+  /// results can be fetched for `seconds` more.
+  /// @return whether all of them were
   bool drain(double seconds);
   bool stopping() const;
   std::string prometheus() const;

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <mutex>
 
 #include "derm/base/error.h"
 #include "derm/base/system.h"
+#include "derm/data/semantic_map.h"
 #include "derm/evaluation/control.h"
 #include "derm/generation/engine.h"
 #include "derm/image/colour.h"
@@ -76,24 +79,63 @@ std::vector<Model> load_models(const ReplicaOptions& options, const recipe::Cata
   return models;
 }
 
-Instruments instruments() {
+namespace {
+
+/// The centre of mass of what is asked for, over the side.
+std::pair<double, double> asked_centre(const data::Request& request, int side) {
+  const image::Mask asked = data::region_mask(request, side);
+  double x = 0, y = 0, count = 0;
+  for (int row = 0; row < side; ++row)
+    for (int column = 0; column < side; ++column)
+      if (asked.pixels[static_cast<size_t>(row) * static_cast<size_t>(side) + static_cast<size_t>(column)] > 0)
+        x += column + 0.5, y += row + 0.5, ++count;
+  return {x / count / side, y / count / side};
+}
+
+/// What the classifier sees, null where that says nothing about what was asked.
+nlohmann::json condition_of(const data::Request& request, const image::Image& image, const evaluation::Judges& judges) {
+  const auto position = std::find(judges.conditions.begin(), judges.conditions.end(), request.condition());
+  const bool one = std::all_of(request.regions.begin(), request.regions.end(),
+                               [&](const data::Region& r) { return r.condition == request.condition(); });
+  if (position == judges.conditions.end() || !one) return nullptr;
+  const std::vector<double> probabilities = judges.classify({image}).front();
+  const auto most = std::max_element(probabilities.begin(), probabilities.end()) - probabilities.begin();
+  const auto asked = position - judges.conditions.begin();
+  return {{"asked", *position},
+          {"seen", judges.conditions[static_cast<size_t>(most)]},
+          {"probability", number(probabilities[static_cast<size_t>(asked)])}};
+}
+
+}  // namespace
+
+Instruments instruments(const evaluation::Judges& judges) {
   Instruments result;
-  result.measure = [](const data::Request& request, const image::Image& image) -> nlohmann::json {
+  result.quantities = {"skin", "ita", "region", "area", "centre"};
+  if (judges.classify) result.quantities.insert(result.quantities.begin(), "condition");
+  // One network, and requests come from several threads.
+  auto one_at_a_time = std::make_shared<std::mutex>();
+  result.measure = [judges, one_at_a_time](const data::Request& request, const image::Image& image) -> nlohmann::json {
     const evaluation::ControlSample s = evaluation::measure_sample(request, image);
-    return {{"skin",
-             {{"asked", image::hex_of(image::rgb_of(request.skin))},
-              {"measured", image::hex_of(image::rgb_of(s.skin))},
-              {"ciede2000", number(s.skin_error, 100)}}},
-            {"ita_deg", {{"asked", number(s.ita_asked, 10)}, {"measured", number(s.ita_measured, 10)}}},
-            {"area", {{"asked", number(s.area_asked)}, {"measured", number(s.area_found)}}},
-            {"centre",
-             {{"asked", {number(request.regions.front().x), number(request.regions.front().y)}},
-              {"measured", {number(s.found_x), number(s.found_y)}},
-              {"distance", number(s.centre_error)}}},
-            {"region_iou", number(s.region_iou)},
-            {"found", s.area_found > 0},
-            {"quality", number(s.found_quality)},
-            {"contrast_ciede2000", number(s.lesion_contrast, 100)}};
+    const auto [asked_x, asked_y] = asked_centre(request, image.width);
+    nlohmann::json json = {{"skin",
+                            {{"asked", image::hex_of(image::rgb_of(request.skin))},
+                             {"measured", image::hex_of(image::rgb_of(s.skin))},
+                             {"ciede2000", number(s.skin_error, 100)}}},
+                           {"ita_deg", {{"asked", number(s.ita_asked, 10)}, {"measured", number(s.ita_measured, 10)}}},
+                           {"area", {{"asked", number(s.area_asked)}, {"measured", number(s.area_found)}}},
+                           {"centre",
+                            {{"asked", {number(asked_x), number(asked_y)}},
+                             {"measured", {number(s.found_x), number(s.found_y)}},
+                             {"distance", number(s.centre_error)}}},
+                           {"region_iou", number(s.region_iou)},
+                           {"found", s.area_found > 0},
+                           {"quality", number(s.found_quality)},
+                           {"contrast_ciede2000", number(s.lesion_contrast, 100)}};
+    if (judges.classify) {
+      const std::lock_guard lock(*one_at_a_time);
+      json["condition"] = condition_of(request, image, judges);
+    }
+    return json;
   };
   return result;
 }

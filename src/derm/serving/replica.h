@@ -9,6 +9,9 @@
 namespace derm::recipe {
 class Catalogue;
 }
+namespace derm::evaluation {
+struct Judges;
+}
 
 namespace derm::serving {
 
@@ -24,7 +27,7 @@ struct ReplicaOptions {
 std::vector<Model> load_models(const ReplicaOptions& options, const recipe::Catalogue& catalogue);
 
 /// Measures by the means that `prepare` uses: skin colour outside the asked region, and the lesion that the finder
-/// sees.
-Instruments instruments();
+/// sees. With a classifier among `judges` the condition too; of several lesions only where all are asked to be of one.
+Instruments instruments(const evaluation::Judges& judges);
 
 }  // namespace derm::serving

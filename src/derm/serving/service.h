@@ -21,8 +21,9 @@ struct ServiceOptions {
 
 /// What the routes need from outside.
 struct Instruments {
-  /// The result of each control, of one image.
+  /// The result of each control, of one image. Called from several threads at a time.
   std::function<nlohmann::json(const data::Request&, const image::Image&)> measure;
+  std::vector<std::string> quantities;  ///< what it measures, for /v1/capabilities
 };
 
 class Service {
@@ -31,8 +32,9 @@ class Service {
   ~Service();
   void start();
   std::string url() const;
-  /// No further jobs; answers go on until every accepted job is done and its result fetched, or `seconds` have passed.
-  /// @return whether nothing was lost
+  /// No further jobs; answers go on until every accepted job is done and its result fetched, or `seconds` have passed
+  /// since the last of them was done.
+  /// @return whether every result was fetched
   bool stop(double seconds);
   Jobs& jobs();
   http::Server& server();

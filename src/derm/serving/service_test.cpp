@@ -16,6 +16,7 @@
 #include "derm/base/files.h"
 #include "derm/base/system.h"
 #include "derm/data/dataset.h"
+#include "derm/evaluation/control.h"
 #include "derm/generation/engine.h"
 #include "derm/http/client.h"
 #include "derm/image/codec.h"
@@ -258,6 +259,17 @@ TEST_F(ServiceTest, ResultsAreKeptForAWhileAndNoLonger) {
   EXPECT_THAT(get("/metrics").body, HasSubstr("dermgan_result_bytes 0\n"));
 }
 
+TEST_F(ServiceTest, TooManyResultsPushOutThoseThatWereFetchedAndThenGet429) {
+  ServiceOptions options;
+  options.jobs.max_result_bytes = 1;  // the next one is too many
+  start(options);
+  const json first = finished({{"seed", 1}});
+  EXPECT_EQ(refusal(post({{"seed", 2}})), "429 results_full");  // nobody has the first one yet
+  EXPECT_EQ(get(first["results"][0]).status, 200);
+  EXPECT_EQ(finished({{"seed", 2}})["state"], "done");
+  EXPECT_EQ(refusal(get(first["results"][0])), "404 no_result");
+}
+
 TEST_F(ServiceTest, AModelThatFailsFailsItsJobAndTellsNothingInner) {
   start();
   state_->fails = true;
@@ -300,6 +312,19 @@ TEST_F(ServiceTest, StoppingLosesNoAcceptedJob) {
   stopping.join();
   EXPECT_TRUE(all);
   EXPECT_EQ(get("/healthz").status, 0);
+}
+
+TEST_F(ServiceTest, AQueueLongerThanTheTimeToStopIsWorkedOff) {
+  state_->delay_ms = 200;  // for at most 16 images: the last jobs are begun after 0.4 s, and all are done after 1.4 s
+  ServiceOptions options;
+  options.jobs.wait_s = 0.3;  // told to stop, it lets nothing expire
+  start(options);
+  std::vector<std::string> ids;
+  for (int i = 0; i < 24; ++i) ids.push_back(parsed(post({{"seed", i}, {"count", 4}}))["id"]);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_FALSE(service_->jobs().drain(0.05));  // nobody fetches
+  EXPECT_GT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(800));
+  for (const std::string& id : ids) EXPECT_EQ(parsed(get("/v1/jobs/" + id))["state"], "done");
 }
 
 TEST_F(ServiceTest, HostileInputGetsA4xx) {
@@ -431,7 +456,12 @@ TEST(Models, ABundleServesWhatTheEngineMakes) {
   EXPECT_EQ(models[0].name, "painter");
   EXPECT_EQ(models[0].replicas.size(), 2u);
   {
-    Service service(std::move(models), instruments(), {});
+    evaluation::Judges judges;
+    judges.conditions = {"dark", "light"};
+    judges.classify = [](const std::vector<image::Image>& images) {
+      return std::vector<std::vector<double>>(images.size(), {0.25, 0.75});
+    };
+    Service service(std::move(models), instruments(judges), {});
     service.start();
     http::Client client(service.server().port());
     const json job = json::parse(
@@ -452,6 +482,20 @@ TEST(Models, ABundleServesWhatTheEngineMakes) {
     EXPECT_EQ(image::decode_image(png, "r"), engine.generate(data::make_request(wish, engine.offer())));
     EXPECT_LT(job["measured"][0]["skin"]["ciede2000"].get<double>(), 3);
     EXPECT_GT(job["measured"][0]["region_iou"].get<double>(), 0.5);
+    // The default condition is the first, "dark", and this classifier takes everything for light.
+    EXPECT_EQ(job["measured"][0]["condition"], json({{"asked", "dark"}, {"seen", "light"}, {"probability", 0.25}}));
+    EXPECT_EQ(json::parse(client.get("/v1/capabilities").body)["measured"][0], "condition");
+    // Two lesions: the centre that is asked for lies between them, and of two conditions no one is seen.
+    const json two = json::parse(
+        client
+            .post_json("/v1/generate",
+                       R"({"wait_s": 20, "measure": true, "condition": "dark", "shape": "box", "size": 0.2, "x": 0.3,
+                           "y": 0.5, "regions": [{"condition": "light", "shape": "box", "size": 0.2, "x": 0.7, "y": 0.3}]})")
+            .body);
+    ASSERT_EQ(two["state"], "done") << two;
+    EXPECT_TRUE(two["measured"][0]["condition"].is_null());
+    EXPECT_NEAR(two["measured"][0]["centre"]["asked"][0].get<double>(), 0.5, 0.01);
+    EXPECT_NEAR(two["measured"][0]["centre"]["asked"][1].get<double>(), 0.4, 0.01);
   }
   options.bundles.push_back(root / "painter");
   EXPECT_THROW(load_models(options, catalogue), UsageError);
