@@ -613,6 +613,14 @@ function setUpKeys() {
   });
 }
 
+function fromHash() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return location.hash.slice(1); // a stray per cent sign: the server says that this is no code
+  }
+}
+
 async function begin() {
   info = (await (await ask("/v1/study")).json()) as Info;
   document.title = info.title;
@@ -673,7 +681,7 @@ async function begin() {
   });
 
   // An invitation may carry the code behind '#', which browsers do not send to servers; it goes from the address at once.
-  const invited = decodeURIComponent(location.hash.slice(1));
+  const invited = fromHash();
   if (invited) history.replaceState(null, "", location.pathname);
   const known = invited || localStorage.getItem(kCode) || "";
   if (known) {

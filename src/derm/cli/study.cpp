@@ -343,12 +343,13 @@ Verb add_study(CLI::App& program) {
       app->add_subcommand("serve", "The page for readers; Ctrl-C stops it, and it may be started again at any time");
   needed_serve.push_back(serve->add_option("STUDY", serving->study, "The folder of the study"));
   serve
-      ->add_option("--address", serving->address,
-                   "To listen on; beyond loopback put a reverse proxy with TLS before it")
+      ->add_option("--host", serving->address,
+                   "Address to listen on; beyond loopback put a reverse proxy with TLS before it")
       ->capture_default_str();
   serve->add_option("--port", serving->port, "0: any free one, printed")->capture_default_str();
-  add_repeatable(*serve, "--host", serving->hosts, "A further Host name that is answered, of a reverse proxy say");
-  add_repeatable(*serve, "--origin", serving->origins, "A further origin that may ask, https://lab.example say");
+  add_repeatable(*serve, "--allow-host", serving->hosts, "A further Host name to answer for: a reverse proxy's");
+  add_repeatable(*serve, "--allow-origin", serving->origins,
+                 "A further origin whose pages may ask: https://lab.example");
   serve->footer("Example:\n  dermgan study serve S --port 8090");
 
   auto reporting = std::make_shared<ReportFlags>();
