@@ -3,7 +3,7 @@
 // Prints one line for each thing that holds; exit code 1 at the first that does not.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from '../../web/node_modules/playwright-core/index.mjs';
 
@@ -113,12 +113,49 @@ try {
   await page.focus('#stage');
   await picture('a new seed by key', () => page.keyboard.press('r'));
 
+  // Several lesions in one picture.
+  const chips = page.locator('#lesions button');
+  assert.equal(await page.isVisible('#lesions'), false, 'one lesion needs no choice');
+  await picture('another lesion', () => page.click('#lesion-add'));
+  assert.equal(await chips.count(), 2);
+  assert.equal(await chips.nth(1).getAttribute('aria-checked'), 'true', 'the new one is edited');
+  await picture('of another condition', () => page.locator('#conditions button').first().click());
+  assert.equal(await chips.nth(1).textContent(), `2 ${conditions[0]}`);
+  assert.equal(await chips.nth(0).textContent(), `1 ${conditions[conditions.length - 1]}`, 'the first keeps its own');
+  const second = [Number(await page.inputValue('#slider-across')), Number(await page.inputValue('#slider-down'))];
+  assert.match(await page.textContent('#region-text'), /Lesion 1: .*Lesion 2, edited: /);
+  await chips.nth(1).focus();
+  await page.keyboard.press('ArrowLeft');
+  assert.equal(await chips.nth(0).getAttribute('aria-checked'), 'true', 'arrows choose the lesion');
+  const first = [Number(await page.inputValue('#slider-across')), Number(await page.inputValue('#slider-down'))];
+  assert.ok(Math.hypot(first[0] - second[0], first[1] - second[1]) > 0.2, 'the second stands apart');
+  await picture('the second is dragged, which chooses it', async () => {
+    await page.mouse.move(...at(...second));
+    await page.mouse.down();
+    await page.mouse.move(...at(second[0], second[1] + (second[1] < 0.5 ? 0.05 : -0.05)), { steps: 4 });
+    await page.mouse.up();
+  });
+  assert.equal(await chips.nth(1).getAttribute('aria-checked'), 'true', 'a click chooses the lesion under it');
+  const moved = Number(await page.inputValue('#slider-down'));
+  assert.ok(Math.abs(Math.abs(moved - second[1]) - 0.05) < 0.02, `it was moved: ${second[1]} to ${moved}`);
+  await page.click('#add');
+  await picture('and taken away again', () => page.click('#lesion-remove'));
+  assert.equal(await page.isVisible('#lesions'), false);
+  await page.click('#basket-open');
+  await picture('a picture of the basket brings both back', () => page.locator('#basket-items .thumb > button').first().click());
+  await page.keyboard.press('Escape');
+  assert.equal(await chips.count(), 2);
+  await chips.nth(1).click();
+  assert.equal(Number(await page.inputValue('#slider-down')), moved);
+  await picture('one is taken away', () => page.click('#lesion-remove'));
+
   // Asked against measured.
   await page.waitForSelector('#measures[data-ready] .measure');
   await page.waitForFunction(() => !document.querySelector('#measures').classList.contains('old'));
   const measures = await page.textContent('#measures');
   assert.match(measures, /ΔE \d+\.\d/);
   assert.match(measures, /overlap/);
+  assert.match(measures, /condition seen/);
   console.log(`ok: measured: ${measures.replace(/\s+/g, ' ')}`);
   await page.click('#add');
 
@@ -165,7 +202,7 @@ try {
     await page.mouse.up();
   });
   await page.click('#add');
-  assert.equal(await page.textContent('#basket-count'), '4');
+  assert.equal(await page.textContent('#basket-count'), '5');
 
   // The basket as a data set.
   await page.click('#basket-open');
@@ -176,14 +213,16 @@ try {
   execFileSync('/usr/bin/python3', ['-m', 'zipfile', '-e', zip, set]);
   const rows = JSON.parse(execFileSync('/usr/bin/python3', ['-c',
     'import csv,json,sys; print(json.dumps(list(csv.DictReader(open(sys.argv[1])))))', join(set, 'metadata.csv')]).toString());
-  assert.equal(rows.length, 4);
+  assert.equal(rows.length, 5);
+  assert.equal(JSON.parse(rows[0].boxes).length, 1, 'the further lesion');
   for (const row of rows) {
     assert.ok(existsSync(join(set, row.file_name)) && existsSync(join(set, row.mask_file_name)));
     assert.equal(row.image_manipulation, 'synthetic');
   }
-  assert.equal(rows[3].requested_shape, 'mask');
+  assert.equal(rows[4].requested_shape, 'mask');
+  assert.equal(JSON.parse(readFileSync(join(set, 'requests.json'), 'utf8'))[0].regions.length, 2);
   assert.ok(existsSync(join(set, 'requests.json')));
-  console.log(`ok: four images exported as a data set, ${rows.map((r) => r.requested_size).join(', ')}`);
+  console.log(`ok: five images exported as a data set, ${rows.map((r) => r.requested_size).join(', ')}`);
   await page.keyboard.press('Escape');
 
   // What a screen reader is told.
@@ -200,6 +239,18 @@ try {
   const stage = await page.locator('#made-figure').boundingBox();
   assert.ok(stage.y >= 0 && stage.y + stage.height < 844, 'the picture is in sight beside the slider');
   console.log('ok: on a phone');
+
+  // And as a phone lays pages out: what is too wide makes it shrink everything.
+  const phone = await (await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, colorScheme: 'dark' })).newPage();
+  phone.on('pageerror', (e) => faults.push(e.message));
+  await phone.goto(url);
+  await phone.waitForSelector('#variation-strip .thumb img', { timeout: 60000 });
+  assert.equal(await phone.evaluate(() => innerWidth), 390, 'the page is as wide as the phone');
+  await phone.locator('#lesion-add').tap();
+  await phone.waitForFunction(() => document.querySelectorAll('#lesions button').length === 2);
+  assert.equal(await phone.evaluate(() => innerWidth), 390, 'with two lesions too');
+  await phone.context().close();
+  console.log('ok: as a phone lays it out, in the dark');
 
   assert.deepEqual(faults, [], 'no error in the console');
   assert.deepEqual(outside, [], 'nothing was asked of other hosts');

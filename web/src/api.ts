@@ -1,15 +1,29 @@
 // The REST API of `dermgan serve`, as the studio uses it.
 
-export interface Controls {
+/** One lesion. */
+export interface Region {
   condition: string;
-  skin: string;
   shape: 'box' | 'ellipse' | 'blob' | 'mask';
-  size: number;
-  aspect: number;
-  x: number;
-  y: number;
-  seed: number;
+  size?: number;  // all of these but for a mask, which says them itself
+  aspect?: number;
+  x?: number;
+  y?: number;
   mask?: string;
+}
+
+/** What one image is asked for: the first lesion's fields stand at the top, further lesions in `regions`. */
+export interface Controls extends Region {
+  skin: string;
+  seed: number;
+  regions?: Region[];
+}
+
+export function regionsOf(r: Controls): Region[] {
+  const { skin: _skin, seed: _seed, regions, ...first } = r;
+  return [first, ...(regions ?? [])];
+}
+export function withRegions(r: Controls, [first, ...further]: Region[]): Controls {
+  return { skin: r.skin, seed: r.seed, ...first, ...(further.length ? { regions: further } : {}) };
 }
 
 export interface SkinStep { hex: string; extrapolated: boolean; ita_deg: number; tone?: number }
@@ -25,7 +39,7 @@ export interface Capabilities {
     size: { seen: [number, number]; default: number };
     shape: { default: Controls['shape'] };
   };
-  limits: { images_per_job: number };
+  limits: { images_per_job: number; regions_per_image: number };
 }
 
 export interface Echo {
@@ -44,6 +58,7 @@ export interface Job {
 }
 
 export interface Measured {
+  condition?: { asked: string; seen: string; probability: number } | null;
   skin: { asked: string; measured: string; ciede2000: number };
   ita_deg: { asked: number; measured: number };
   area: { asked: number; measured: number };

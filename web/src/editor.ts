@@ -1,5 +1,5 @@
 // The lesion on a square canvas: dragged, scaled, drawn with a brush; by pointer and by keys.
-import type { Controls } from './api';
+import type { Region } from './api';
 
 export const kMaskSide = 256;
 export type Tool = 'blob' | 'ellipse' | 'box' | 'brush';
@@ -70,6 +70,17 @@ export class Brush {
     this.pen.ellipse(s.x * kMaskSide, s.y * kMaskSide, w / 2 * kMaskSide, h / 2 * kMaskSide, 0, 0, 2 * Math.PI);
     this.pen.fill();
   }
+  /** Takes over a mask as it was sent. */
+  async load(png: string): Promise<void> {
+    const bytes = Uint8Array.from(atob(png.slice(png.indexOf(',') + 1)), (c) => c.charCodeAt(0));
+    const picture = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+    this.remember();
+    this.pen.drawImage(picture, 0, 0, kMaskSide, kMaskSide);
+    picture.close();
+  }
+  has(x: number, y: number): boolean {
+    return this.pen.getImageData(Math.floor(x * kMaskSide), Math.floor(y * kMaskSide), 1, 1).data[0] >= 128;
+  }
   /** Share of the image that is drawn on. */
   area(): number {
     const { data } = this.pen.getImageData(0, 0, kMaskSide, kMaskSide);
@@ -82,10 +93,11 @@ export class Brush {
   }
 }
 
+export interface Lesion { condition: string; tool: Tool; shape: Shape; brush: Brush }
+
 export interface EditorState {
-  tool: Tool;
-  shape: Shape;
-  brush: Brush;
+  lesions: Lesion[];  // at least one
+  active: number;     // the one that is edited
   brushWidth: number;
   erasing: boolean;
 }
@@ -115,13 +127,28 @@ export class Editor {
     surface.addEventListener('keydown', (e) => this.key(e));
   }
 
+  private get lesion(): Lesion {
+    return this.state.lesions[this.state.active];
+  }
+
+  /** Another lesion that lies there, the uppermost first. */
+  private otherAt([x, y]: [number, number]): number | undefined {
+    for (let i = this.state.lesions.length - 1; i >= 0; --i) {
+      const { tool, shape, brush } = this.state.lesions[i];
+      const [w, h] = sides(shape);
+      const inside = tool === 'brush' ? brush.has(x, y) : Math.abs(x - shape.x) <= w / 2 && Math.abs(y - shape.y) <= h / 2;
+      if (i !== this.state.active && inside) return i;
+    }
+    return undefined;
+  }
+
   private at(e: PointerEvent): [number, number] {
     const r = this.surface.getBoundingClientRect();
     return [(e.clientX - r.left) / r.width, (e.clientY - r.top) / r.height];
   }
 
   private gripAt([x, y]: [number, number]): Grip {
-    const s = this.state.shape;
+    const s = this.lesion.shape;
     const [w, h] = sides(s);
     const near = 14 / this.surface.getBoundingClientRect().width;
     const left = Math.abs(x - (s.x - w / 2)) < near, right = Math.abs(x - (s.x + w / 2)) < near;
@@ -141,27 +168,35 @@ export class Editor {
     this.surface.focus({ preventScroll: true });
     this.surface.setPointerCapture(e.pointerId);
     this.start = this.last = this.at(e);
-    if (this.state.tool === 'brush') {
-      this.state.brush.remember();
+    if (this.lesion.tool === 'brush') {
+      this.lesion.brush.remember();
       this.stroking = true;
-      this.state.brush.stroke(this.start, this.start, this.state.brushWidth, this.state.erasing || e.shiftKey);
+      this.lesion.brush.stroke(this.start, this.start, this.state.brushWidth, this.state.erasing || e.shiftKey);
       this.changed(false);
       return;
     }
-    this.before = { ...this.state.shape };
+    if (this.gripAt(this.start) === 'new') {
+      const other = this.otherAt(this.start);
+      if (other !== undefined) {
+        this.state.active = other;
+        this.changed(false);
+        if (this.state.lesions[other].tool === 'brush') return;
+      }
+    }
+    this.before = { ...this.lesion.shape };
     this.grip = this.gripAt(this.start);
   }
 
   private move(e: PointerEvent): void {
     const at = this.at(e);
     if (this.stroking) {
-      this.state.brush.stroke(this.last, at, this.state.brushWidth, this.state.erasing || e.shiftKey);
+      this.lesion.brush.stroke(this.last, at, this.state.brushWidth, this.state.erasing || e.shiftKey);
       this.last = at;
       this.changed(false);
       return;
     }
     if (!this.grip) {
-      this.surface.style.cursor = this.state.tool === 'brush' ? 'crosshair' : cursors[this.gripAt(at)];
+      this.surface.style.cursor = this.lesion.tool === 'brush' ? 'crosshair' : cursors[this.gripAt(at)];
       return;
     }
     const dx = at[0] - this.start[0], dy = at[1] - this.start[1];
@@ -196,28 +231,28 @@ export class Editor {
 
   private wheel(e: WheelEvent): void {
     // Only over a focused picture: otherwise the page could not be scrolled past it.
-    if (document.activeElement !== this.surface || this.state.tool === 'brush') return;
+    if (document.activeElement !== this.surface || this.lesion.tool === 'brush') return;
     e.preventDefault();
-    this.set({ ...this.state.shape, size: this.state.shape.size * Math.exp(-e.deltaY * 0.0012) });
+    this.set({ ...this.lesion.shape, size: this.lesion.shape.size * Math.exp(-e.deltaY * 0.0012) });
     this.changed(true);
   }
 
   private key(e: KeyboardEvent): void {
     if (e.ctrlKey || e.metaKey || e.altKey) {
-      if (e.key === 'z' && this.state.tool === 'brush' && this.state.brush.undo()) {
+      if (e.key === 'z' && this.lesion.tool === 'brush' && this.lesion.brush.undo()) {
         e.preventDefault();
         this.changed(true);
       }
       return;
     }
     const step = e.shiftKey ? 0.05 : 0.01;
-    const s = { ...this.state.shape };
+    const s = { ...this.lesion.shape };
     const arrows: Record<string, [number, number]> = {
       ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step],
     };
     if (e.key in arrows) {
       const [dx, dy] = arrows[e.key];
-      if (this.state.tool === 'brush') this.state.brush.shift(dx, dy);
+      if (this.lesion.tool === 'brush') this.lesion.brush.shift(dx, dy);
       s.x += dx;
       s.y += dy;
     } else if (e.key === '+' || e.key === '=') s.size += step;
@@ -227,20 +262,20 @@ export class Editor {
     else return;
     e.preventDefault();
     e.stopPropagation();
-    if (this.state.tool !== 'brush') this.state.shape = kept(s);
+    if (this.lesion.tool !== 'brush') this.lesion.shape = kept(s);
     this.changed(true);
   }
 
   private set(s: Shape): void {
-    this.state.shape = kept(s);
+    this.lesion.shape = kept(s);
     this.changed(false);
   }
 }
 
-/** Draws box and handles over a picture. */
-export function drawFrame(pen: CanvasRenderingContext2D, side: number, state: EditorState, active: boolean): void {
-  if (state.tool === 'brush') return;
-  const s = state.shape;
+/** Draws a lesion's box over a picture, with handles if it is the one that is edited. */
+export function drawFrame(pen: CanvasRenderingContext2D, side: number, lesion: Lesion, active: boolean): void {
+  if (lesion.tool === 'brush') return;
+  const s = lesion.shape;
   const [w, h] = sides(s);
   const [x, y] = [(s.x - w / 2) * side, (s.y - h / 2) * side];
   const [pw, ph] = [w * side, h * side];
@@ -269,13 +304,11 @@ export function drawFrame(pen: CanvasRenderingContext2D, side: number, state: Ed
   pen.restore();
 }
 
-/** What is sent for the region. */
-export function regionFields(state: EditorState): Pick<Controls, 'shape'> & Partial<Controls> {
-  if (state.tool === 'brush') return { shape: 'mask', mask: state.brush.png() };
+/** What is sent for a lesion. */
+export function regionFields({ condition, tool, shape, brush }: Lesion): Region {
+  if (tool === 'brush') return { condition, shape: 'mask', mask: brush.png() };
   const round = (v: number) => Math.round(v * 1e4) / 1e4;
   // Rounded so that the box stays inside: 0.5 + 0.5 / 2 must not become 0.75001.
-  const s = kept({
-    x: round(state.shape.x), y: round(state.shape.y), size: round(state.shape.size), aspect: round(state.shape.aspect),
-  });
-  return { shape: state.tool, x: s.x, y: s.y, size: s.size, aspect: s.aspect };
+  const s = kept({ x: round(shape.x), y: round(shape.y), size: round(shape.size), aspect: round(shape.aspect) });
+  return { condition, shape: tool, x: s.x, y: s.y, size: s.size, aspect: s.aspect };
 }

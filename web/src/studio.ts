@@ -1,7 +1,7 @@
 // The studio's page: state, the live picture, strips, the basket.
 import * as api from './api';
-import { ApiError, type Capabilities, type Controls, type Job } from './api';
-import { Brush, Editor, type EditorState, type Shape, drawFrame, kept, kMaskSide, regionFields, sides } from './editor';
+import { ApiError, type Capabilities, type Controls, type Job, type Region, regionsOf, withRegions } from './api';
+import { Brush, Editor, type EditorState, type Lesion, type Shape, type Tool, drawFrame, kept, kMaskSide, regionFields, sides } from './editor';
 
 const $ = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
 
@@ -18,17 +18,19 @@ const percent = (v: number): string => `${Math.round(v * 100)} %`;
 // ---------------------------------------------------------------- state
 
 let offer: Capabilities;
+const newLesion = (condition: string, shape: Shape, tool: Tool = 'blob'): Lesion => ({ condition, tool, shape, brush: new Brush() });
 const state = {
-  condition: '',
   skin: '',
   seed: Math.floor(Math.random() * 1e4),
-  editor: { tool: 'blob', shape: { x: 0.5, y: 0.5, size: 0.35, aspect: 1 }, brush: new Brush(), brushWidth: 0.08, erasing: false } as EditorState,
+  editor: { lesions: [newLesion('', { x: 0.5, y: 0.5, size: 0.35, aspect: 1 })], active: 0, brushWidth: 0.08, erasing: false } as EditorState,
 };
+/** The lesion that is edited. */
+const lesion = (): Lesion => state.editor.lesions[state.editor.active];
 /** The colour of state.skin, as far as it is known. */
 let skinNow: { hex: string; ita: number; extrapolated: boolean } = { hex: '#c89b7b', ita: 25, extrapolated: false };
 
 function request(): Controls {
-  return { condition: state.condition, skin: state.skin, seed: state.seed, ...regionFields(state.editor) } as Controls;
+  return withRegions({ skin: state.skin, seed: state.seed } as Controls, state.editor.lesions.map(regionFields));
 }
 
 // ---------------------------------------------------------------- messages
@@ -79,7 +81,7 @@ async function patient<T>(work: () => Promise<T>, stillWanted: () => boolean = (
 
 interface Shown { job: string; request: Controls; image: ImageBitmap; blob: Blob; extrapolated: boolean; hex: string }
 let shown: Shown | undefined;
-let outline: HTMLImageElement | ImageBitmap | undefined;  // the asked region of a natural outline, white on black
+let outline: ImageBitmap | undefined;  // the asked regions where one has a natural outline, white on black
 
 /** At most one request is under way. What is wanted meanwhile is kept, and only the newest of it: so the picture follows
  *  a moving slider at the rate at which images can be made, and the last position is always shown. */
@@ -109,13 +111,15 @@ class Live {
       const begin = performance.now();
       $('stale').hidden = false;
       try {
-        if (controls.shape === 'mask' && state.editor.brush.area() < 0.0005) {
-          say('Draw the lesion on one of the pictures.');
+        const empty = state.editor.lesions.findIndex((l) => l.tool === 'brush' && l.brush.area() < 0.0005);
+        if (empty >= 0) {
+          say(`Draw ${state.editor.lesions.length > 1 ? `lesion ${empty + 1}` : 'the lesion'} on one of the pictures.`);
           continue;
         }
+        const natural = regionsOf(controls).some((r) => r.shape === 'blob');
         const [job, region] = await patient(() => Promise.all([
           api.run({ ...controls, model: offer.model }, { signal: waiting.signal }),
-          controls.shape === 'blob' ? api.regionMask({ ...controls, model: offer.model }, waiting.signal) : undefined,
+          natural ? api.regionMask({ ...controls, model: offer.model }, waiting.signal) : undefined,
         ]), () => !this.wanted);
         const blob = await api.result(job.results[0], waiting.signal);
         const image = await createImageBitmap(blob);
@@ -183,12 +187,19 @@ function showMeasured(m: api.Measured): void {
   const box = $('measures');
   const none = 'none found';
   const error = (v: number | null) => (v === null ? none : percent(v));
-  box.replaceChildren(
+  const tiles: HTMLElement[] = [];
+  if (m.condition) {
+    const tile = measureTile('condition seen', [`${words(m.condition.seen)}`], m.condition.seen !== m.condition.asked);
+    tile.title = `By the classifier: ${words(m.condition.asked)} with probability ${m.condition.probability.toFixed(2)}`;
+    tiles.push(tile);
+  }
+  tiles.push(
     measureTile('skin colour', [swatch(m.skin.asked), swatch(m.skin.measured), `ΔE ${m.skin.ciede2000.toFixed(1)}`], m.skin.ciede2000 > 5),
     measureTile('ITA', [`${m.ita_deg.asked.toFixed(0)}° → ${m.ita_deg.measured.toFixed(0)}°`], Math.abs(m.ita_deg.asked - m.ita_deg.measured) > 8),
     measureTile('lesion area', [m.found ? `${percent(m.area.asked)} → ${percent(m.area.measured)}` : none], !m.found || Math.abs(m.area.measured / m.area.asked - 1) > 0.5),
     measureTile('centre off by', [error(m.centre.distance)], m.centre.distance === null || m.centre.distance > 0.08),
     measureTile('overlap (IoU)', [m.found ? m.region_iou.toFixed(2) : none], m.region_iou < 0.6));
+  box.replaceChildren(...tiles);
   box.classList.remove('old');
   box.dataset.ready = 'true';
 }
@@ -205,10 +216,10 @@ function mixed(hex: string, factor: number): string {
   return `rgb(${v.join(' ')})`;
 }
 
-function regionPath(pen: CanvasRenderingContext2D, side: number, s: Shape): void {
+function regionPath(pen: CanvasRenderingContext2D, side: number, { tool, shape: s }: Lesion): void {
   const [w, h] = sides(s);
   pen.beginPath();
-  if (state.editor.tool === 'box') pen.rect((s.x - w / 2) * side, (s.y - h / 2) * side, w * side, h * side);
+  if (tool === 'box') pen.rect((s.x - w / 2) * side, (s.y - h / 2) * side, w * side, h * side);
   else pen.ellipse(s.x * side, s.y * side, w / 2 * side, h / 2 * side, 0, 0, 2 * Math.PI);
 }
 
@@ -235,13 +246,12 @@ function tinted(mask: CanvasImageSource, colour: string, edgeOnly: boolean): HTM
   return layer;
 }
 
-/** The outline that belongs to the present shape: that of a natural outline only once the server has told it. */
+/** Where the lesions lie, and the seed that natural outlines are drawn from. */
+const placeOf = (r: Controls): string => JSON.stringify([r.seed, regionsOf(r).map((g) => [g.shape, g.x, g.y, g.size, g.aspect, g.mask])]);
+
+/** The outlines as the server tells them, once it has told those of the present lesions. */
 function naturalOutline(): CanvasImageSource | undefined {
-  if (state.editor.tool === 'brush') return state.editor.brush.canvas;
-  if (state.editor.tool !== 'blob' || !outline || !shown) return undefined;
-  const now = regionFields(state.editor), then = shown.request;
-  const same = now.x === then.x && now.y === then.y && now.size === then.size && now.aspect === then.aspect && state.seed === then.seed && then.shape === 'blob';
-  return same ? outline : undefined;
+  return outline && shown && placeOf(request()) === placeOf(shown.request) ? outline : undefined;
 }
 
 function fit(pen: CanvasRenderingContext2D): number {
@@ -254,7 +264,11 @@ function fit(pen: CanvasRenderingContext2D): number {
 
 function draw(): void {
   const natural = naturalOutline();
-  const shape = state.editor.shape;
+  const { lesions, active } = state.editor;
+  const frames = (pen: CanvasRenderingContext2D, side: number) => {
+    lesions.forEach((l, i) => { if (i !== active) drawFrame(pen, side, l, false); });
+    drawFrame(pen, side, lesions[active], true);
+  };
   {
     const side = fit(askedPen);
     askedPen.fillStyle = skinNow.hex;
@@ -262,13 +276,19 @@ function draw(): void {
     const colour = mixed(skinNow.hex, 0.5);
     if (natural) askedPen.drawImage(tinted(natural, colour, false), 0, 0, side, side);
     else {
-      regionPath(askedPen, side, shape);
-      askedPen.fillStyle = colour;
-      askedPen.globalAlpha = state.editor.tool === 'blob' ? 0.55 : 1;
-      askedPen.fill();
-      askedPen.globalAlpha = 1;
+      for (const l of lesions) {
+        if (l.tool === 'brush') {
+          askedPen.drawImage(tinted(l.brush.canvas, colour, false), 0, 0, side, side);
+          continue;
+        }
+        regionPath(askedPen, side, l);
+        askedPen.fillStyle = colour;
+        askedPen.globalAlpha = l.tool === 'blob' ? 0.55 : 1;
+        askedPen.fill();
+        askedPen.globalAlpha = 1;
+      }
     }
-    drawFrame(askedPen, side, state.editor, true);
+    frames(askedPen, side);
   }
   {
     const side = fit(madePen);
@@ -276,17 +296,25 @@ function draw(): void {
     if (shown) madePen.drawImage(shown.image, 0, 0, side, side);
     if (!$<HTMLInputElement>('outline').checked) return;
     const ratio = side / 512;
-    if (natural) {
+    const edge = (mask: CanvasImageSource) => {
       madePen.globalAlpha = 0.9;
-      madePen.drawImage(tinted(natural, '#fff', true), 0, 0, side, side);
+      madePen.drawImage(tinted(mask, '#fff', true), 0, 0, side, side);
       madePen.globalAlpha = 1;
-    } else {
-      regionPath(madePen, side, shape);
-      madePen.lineWidth = 2 * ratio;
-      madePen.strokeStyle = 'rgba(255,255,255,.85)';
-      madePen.stroke();
+    };
+    if (natural) edge(natural);
+    else {
+      for (const l of lesions) {
+        if (l.tool === 'brush') {
+          edge(l.brush.canvas);
+          continue;
+        }
+        regionPath(madePen, side, l);
+        madePen.lineWidth = 2 * ratio;
+        madePen.strokeStyle = 'rgba(255,255,255,.85)';
+        madePen.stroke();
+      }
     }
-    if (document.activeElement === $('stage')) drawFrame(madePen, side, state.editor, true);
+    if (document.activeElement === $('stage')) frames(madePen, side);
   }
 }
 
@@ -350,7 +378,7 @@ const toolNames = { blob: 'Natural', ellipse: 'Ellipse', box: 'Box', brush: 'Bru
 function buildControls(): void {
   const c = offer.controls;
   markCondition = radios($('conditions'), c.condition.values.map((v) => ({ value: v, label: words(v), name: words(v) })), (v) => {
-    state.condition = v;
+    lesion().condition = v;
     changed();
   });
   markMonk = radios($('monk'), c.skin.monk.map((s) => ({
@@ -371,9 +399,9 @@ function buildControls(): void {
   ita.max = String(first + span);
 
   markTool = radios($('tools'), (Object.keys(toolNames) as (keyof typeof toolNames)[]).map((v) => ({ value: v, label: toolNames[v], name: toolNames[v] })),
-    (v) => chooseTool(v as EditorState['tool']));
+    (v) => chooseTool(v as Tool));
   const shape = (part: Partial<Shape>) => {
-    state.editor.shape = kept({ ...state.editor.shape, ...part });
+    lesion().shape = kept({ ...lesion().shape, ...part });
     changed();
   };
   const host = $('shape-sliders');
@@ -393,11 +421,68 @@ function buildControls(): void {
   fillSweepRange();
 }
 
-function chooseTool(tool: EditorState['tool']): void {
+function chooseTool(tool: Tool): void {
+  const l = lesion();
   // What is there is what one goes on drawing on.
-  if (tool === 'brush' && state.editor.tool !== 'brush' && state.editor.brush.area() === 0) state.editor.brush.drawEllipse(state.editor.shape);
-  state.editor.tool = tool;
+  if (tool === 'brush' && l.tool !== 'brush' && l.brush.area() === 0) l.brush.drawEllipse(l.shape);
+  l.tool = tool;
   changed();
+}
+
+// ---------------------------------------------------------------- several lesions
+
+let lesionNames: string[] = [];
+let markLesion: typeof markCondition;
+/** The buttons that choose the lesion to edit, made anew when there are others. */
+function buildLesions(): void {
+  const { lesions, active } = state.editor;
+  const names = lesions.map((l, i) => `${i + 1} ${words(l.condition)}`);
+  const host = $('lesions');
+  if (names.join() !== lesionNames.join() || host.childElementCount !== names.length) {
+    const focused = host.contains(document.activeElement);
+    lesionNames = names;
+    markLesion = radios(host, names.map((name, i) => ({ value: String(i), label: name, name: `Lesion ${name}` })), (v) => {
+      state.editor.active = Number(v);
+      refresh();
+    });
+    if (focused) (host.children[active] as HTMLElement).focus();
+  }
+  host.hidden = lesions.length < 2;
+  markLesion(String(active));
+  $('condition-of').textContent = lesions.length < 2 ? '' : `of lesion ${active + 1}`;
+  $('lesion-remove').hidden = lesions.length < 2;
+  $('lesion-remove').title = `Take lesion ${active + 1} out of the picture`;
+  $('lesion-remove').setAttribute('aria-label', `Remove lesion ${active + 1}`);
+  const most = offer.limits.regions_per_image;
+  $<HTMLButtonElement>('lesion-add').disabled = lesions.length >= most;
+  $('lesion-add').title = lesions.length >= most ? `One picture takes ${most} lesions at most` : 'Another lesion in the same picture';
+}
+
+/** A further lesion, of the same condition, where there is most room. */
+function addLesion(): void {
+  const { lesions } = state.editor;
+  const size = Math.max(0.1, Math.min(0.25, lesion().shape.size * 0.6));
+  let best = { x: 0.5, y: 0.5, size, aspect: 1 }, room = -Infinity;
+  for (let x = 0.2; x < 0.85; x += 0.1) {
+    for (let y = 0.2; y < 0.85; y += 0.1) {
+      const free = Math.min(...lesions.map(({ shape: s }) => Math.hypot(x - s.x, y - s.y) - s.size / 2)) - 0.2 * Math.hypot(x - 0.5, y - 0.5);
+      if (free > room + 1e-9) [best, room] = [{ x, y, size, aspect: 1 }, free];
+    }
+  }
+  const tool = lesion().tool;
+  lesions.push(newLesion(lesion().condition, kept(best), tool === 'brush' ? 'blob' : tool));
+  state.editor.active = lesions.length - 1;
+  changed();
+  say(`Lesion ${lesions.length} is there; drag it, or choose its condition.`);
+}
+
+function removeLesion(): void {
+  const { editor } = state;
+  if (editor.lesions.length < 2) return;
+  editor.lesions.splice(editor.active, 1);
+  editor.active = Math.min(editor.active, editor.lesions.length - 1);
+  changed();
+  if (editor.lesions.length < 2) $('lesion-add').focus();
 }
 
 let skinNumber = 0;
@@ -426,17 +511,18 @@ function nearestStep(ita: number): api.SkinStep {
 /** Everything on the page that follows from the state. */
 function refresh(): void {
   const { editor } = state;
-  const s = editor.shape;
-  markCondition(state.condition);
+  const l = lesion(), s = l.shape;
+  buildLesions();
+  markCondition(l.condition);
   markMonk(state.skin.startsWith('monk:') ? state.skin : undefined);
-  markTool(editor.tool);
+  markTool(l.tool);
   $<HTMLInputElement>('ita').value = String(Math.round(skinNow.ita));
   $('ita').setAttribute('aria-valuetext', `ITA ${Math.round(skinNow.ita)} degrees${skinNow.extrapolated ? ', beyond the data' : ''}`);
   const hex = $<HTMLInputElement>('hex');
   if (document.activeElement !== hex) hex.value = skinNow.hex;
   $('skin-name').textContent = `ITA ${Math.round(skinNow.ita)}°`;
   $('beyond').hidden = !skinNow.extrapolated;
-  const brush = editor.tool === 'brush';
+  const brush = l.tool === 'brush';
   $('shape-sliders').hidden = brush;
   $('brush-tools').hidden = !brush;
   sizeSlider.set(s.size);
@@ -446,48 +532,75 @@ function refresh(): void {
   brushSlider.set(editor.brushWidth);
   $('erase').setAttribute('aria-pressed', String(editor.erasing));
   const [low, high] = offer.controls.size.seen;
-  const size = brush ? Math.sqrt(editor.brush.area() * 4 / Math.PI) : s.size;
+  const size = brush ? Math.sqrt(l.brush.area() * 4 / Math.PI) : s.size;
   $('size-beyond').hidden = (brush && size === 0) || (size >= low - 0.005 && size <= high + 0.005);
   const seed = $<HTMLInputElement>('seed');
   if (document.activeElement !== seed) seed.value = String(state.seed);
-  $('asked-note').textContent = brush ? 'draw on either picture' : 'drag, or draw a new one';
-  $('region-text').textContent = brush ? `Drawn by brush, ${percent(editor.brush.area())} of the picture.`
-    : `${words(state.condition)}, ${toolNames[editor.tool]}, ${percent(s.size)} of the side, at ${percent(s.x)} across and ${percent(s.y)} down.`;
+  $('asked-note').textContent = brush ? 'draw on either picture' : editor.lesions.length > 1 ? 'click a lesion to edit it' : 'drag, or draw a new one';
+  const spoken = editor.lesions.map((one) => (one.tool === 'brush'
+    ? `${words(one.condition)}, drawn by brush, ${percent(one.brush.area())} of the picture`
+    : `${words(one.condition)}, ${toolNames[one.tool]}, ${percent(one.shape.size)} of the side, at ${percent(one.shape.x)} across and ${percent(one.shape.y)} down`));
+  $('region-text').textContent = spoken.length === 1 ? `${spoken[0]}.`
+    : spoken.map((text, k) => `Lesion ${k + 1}${k === editor.active ? ', edited' : ''}: ${text}.`).join(' ');
   draw();
 }
 
-function adopt(r: Controls): void {
-  state.condition = r.condition;
+/** Everything as it was asked for once. */
+async function adopt(r: Controls): Promise<void> {
+  const lesions = await Promise.all(regionsOf(r).map(async (g) => {
+    const made = newLesion(g.condition, lesion().shape, g.shape === 'mask' ? 'brush' : g.shape);
+    if (g.mask) await made.brush.load(g.mask);
+    else made.shape = kept({ x: g.x ?? 0.5, y: g.y ?? 0.5, size: g.size ?? 0.35, aspect: g.aspect ?? 1 });
+    return made;
+  }));
+  $<HTMLDialogElement>('basket').close();
+  state.editor.lesions = lesions;
+  state.editor.active = 0;
   state.seed = r.seed;
-  if (r.shape !== 'mask') {
-    state.editor.tool = r.shape;
-    state.editor.shape = { x: r.x, y: r.y, size: r.size, aspect: r.aspect };
-  }
   chooseSkin(r.skin);
   $('stages').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
 }
 
 // ---------------------------------------------------------------- strips
 
-interface SweepKind { label: string; from: number; to: number; values?: string[]; apply: (r: Controls, v: string) => Controls; name: (v: string) => string }
+interface SweepKind {
+  label: string;
+  from: number;
+  to: number;
+  low: number;  // what can be asked for
+  high: number;
+  values?: string[];
+  apply: (r: Controls, v: string) => Controls;
+  name: (r: Controls) => string;  // of what is asked for in the end
+}
 function sweeps(): Record<string, SweepKind> {
   const c = offer.controls;
-  const number = (label: string, key: 'size' | 'x' | 'y' | 'aspect', from: number, to: number): SweepKind => ({
-    label, from, to, name: (v) => `${label} ${Number(v).toFixed(2)}`,
-    apply: (r, v) => {
-      const { x, y, size, aspect } = kept({ ...{ x: r.x ?? 0.5, y: r.y ?? 0.5, size: r.size ?? 0.35, aspect: r.aspect ?? 1 }, [key]: Number(v) });
-      const { mask: _drawn, ...rest } = r;
-      return { ...rest, shape: r.shape === 'mask' ? 'blob' : r.shape, x, y, size, aspect };
-    },
+  /** Changes the lesion that is edited, and leaves the others. */
+  const changing = (r: Controls, change: (g: Region) => Region): Controls =>
+    withRegions(r, regionsOf(r).map((g, i) => (i === state.editor.active ? change(g) : g)));
+  const edited = (r: Controls): Region => regionsOf(r)[state.editor.active];
+  const number = (label: string, key: 'size' | 'x' | 'y' | 'aspect', from: number, to: number, low: number, high: number): SweepKind => ({
+    label, from, to, low, high, name: (r) => `${label} ${(edited(r)[key] ?? 0).toFixed(2)}`,
+    apply: (r, v) => changing(r, (g) => ({
+      condition: g.condition, shape: g.shape === 'mask' ? 'blob' : g.shape,
+      ...kept({ ...{ x: g.x ?? 0.5, y: g.y ?? 0.5, size: g.size ?? 0.35, aspect: g.aspect ?? 1 }, [key]: Number(v) }),
+    })),
   });
-  const half = Math.min(0.5, state.editor.shape.size / 2);
+  const half = Math.min(0.5, lesion().shape.size / 2);
   return {
-    skin: { label: 'skin (ITA)', from: Math.round(c.skin.seen_ita_deg[0]), to: Math.round(Math.min(60, c.skin.seen_ita_deg[1])), apply: (r, v) => ({ ...r, skin: `ita:${Math.round(Number(v))}` }), name: (v) => `ITA ${Math.round(Number(v))}°` },
-    size: number('size', 'size', c.size.seen[0], Math.min(0.8, c.size.seen[1])),
-    condition: { label: 'condition', from: 0, to: 0, values: c.condition.values, apply: (r, v) => ({ ...r, condition: v }), name: words },
-    x: number('across', 'x', half, 1 - half),
-    y: number('down', 'y', half, 1 - half),
-    aspect: number('form', 'aspect', 0.5, 2),
+    skin: {
+      label: 'skin (ITA)', from: Math.round(c.skin.seen_ita_deg[0]), to: Math.round(Math.min(60, c.skin.seen_ita_deg[1])),
+      low: c.skin.ita[0].ita_deg, high: c.skin.ita[c.skin.ita.length - 1].ita_deg,
+      apply: (r, v) => ({ ...r, skin: `ita:${Math.round(Number(v))}` }), name: (r) => `ITA ${r.skin.slice(4)}°`,
+    },
+    size: number('size', 'size', c.size.seen[0], Math.min(0.8, c.size.seen[1]), 0.04, 1),
+    condition: {
+      label: 'condition', from: 0, to: 0, low: 0, high: 0, values: c.condition.values,
+      apply: (r, v) => changing(r, (g) => ({ ...g, condition: v })), name: (r) => words(edited(r).condition),
+    },
+    x: number('across', 'x', half, 1 - half, half, 1 - half),
+    y: number('down', 'y', half, 1 - half, half, 1 - half),
+    aspect: number('form', 'aspect', 0.5, 2, 0.2, 5),
   };
 }
 
@@ -498,10 +611,12 @@ function fillSweepRange(): void {
   $<HTMLInputElement>('sweep-to').value = String(Math.round(kind.to * 100) / 100);
 }
 
+const conditionsOf = (r: Controls): string => regionsOf(r).map((g) => words(g.condition)).join(', ');
+
 function thumb(url: string, caption: string, r: Controls, far: boolean, button: [string, string, () => void]): HTMLElement {
-  const picture = make('button', { type: 'button' }, make('img', { src: url, alt: `Made image: ${words(r.condition)}, ${caption}`, width: 118, height: 118 }));
+  const picture = make('button', { type: 'button' }, make('img', { src: url, alt: `Made image: ${conditionsOf(r)}; ${caption}`, width: 118, height: 118 }));
   picture.title = 'Show it above';
-  picture.addEventListener('click', () => adopt(r));
+  picture.addEventListener('click', () => void adopt(r));
   const side = make('button', { type: 'button', title: button[1] }, button[0]);
   side.setAttribute('aria-label', `${button[1]}: ${caption}`);
   side.addEventListener('click', button[2]);
@@ -562,10 +677,20 @@ function makeSweep(): void {
   let values = kind.values;
   if (!values) {
     const steps = within('sweep-steps');
-    const from = Number($<HTMLInputElement>('sweep-from').value), to = Number($<HTMLInputElement>('sweep-to').value);
+    const [from, to] = ['sweep-from', 'sweep-to'].map((id) => {
+      const input = $<HTMLInputElement>(id);
+      const v = Math.min(kind.high, Math.max(kind.low, input.valueAsNumber));
+      if (!Number.isNaN(v)) input.value = String(Math.round(v * 100) / 100);
+      return v;
+    });
+    if (Number.isNaN(from + to)) {
+      say(`A sweep over ${kind.label} goes from a number to a number, within ${kind.low.toFixed(2)} and ${kind.high.toFixed(2)}.`, true);
+      return;
+    }
     values = Array.from({ length: steps }, (_, i) => String(from + (to - from) * i / (steps - 1)));
   }
-  void fillStrip('sweep-strip', values.map((v) => kind.apply(request(), v)), values.map(kind.name));
+  const requests = values.map((v) => kind.apply(request(), v));
+  void fillStrip('sweep-strip', requests, requests.map(kind.name));
 }
 
 // ---------------------------------------------------------------- basket
@@ -591,7 +716,7 @@ function showBasket(): void {
     : `${basket.length} image${basket.length === 1 ? '' : 's'}. The data set holds images, masks, metadata.csv and requests.json, by which each can be made again.`;
   $<HTMLButtonElement>('export').disabled = $<HTMLButtonElement>('basket-clear').disabled = basket.length === 0;
   $('basket-items').replaceChildren(...basket.map((item, i) =>
-    thumb(item.url, words(item.request.condition), item.request, item.far, ['✕', 'Remove', () => {
+    thumb(item.url, conditionsOf(item.request), item.request, item.far, ['✕', 'Remove', () => {
       URL.revokeObjectURL(item.url);
       basket.splice(i, 1);
       showBasket();
@@ -682,7 +807,7 @@ function newSeed(): void {
 function wire(): void {
   const edited = (finished: boolean) => {
     // While a stroke is drawn the mask grows by every move: the picture follows, the newest wins.
-    if (finished || state.editor.tool !== 'brush' || state.editor.brush.area() > 0) changed();
+    if (finished || lesion().tool !== 'brush' || lesion().brush.area() > 0) changed();
   };
   for (const id of ['asked', 'stage']) {
     new Editor($(id), state.editor, edited);
@@ -694,19 +819,27 @@ function wire(): void {
     const text = $<HTMLInputElement>('hex').value.trim().toLowerCase();
     const hex = text.startsWith('#') ? text : `#${text}`;
     if (/^#([0-9a-f]{6})$/.test(hex)) chooseSkin(hex);
-    else say('A colour is written #rrggbb, for example #c68642.', true);
+    else {
+      $<HTMLInputElement>('hex').value = skinNow.hex;
+      say('A colour is written #rrggbb, for example #c68642.', true);
+    }
   });
   $('seed').addEventListener('change', () => {
-    const v = Number($<HTMLInputElement>('seed').value);
-    if (Number.isInteger(v) && v >= 0) {
+    const input = $<HTMLInputElement>('seed'), v = Number(input.value);
+    if (input.value !== '' && Number.isSafeInteger(v) && v >= 0) {
       state.seed = v;
       changed();
+    } else {
+      input.value = String(state.seed);
+      say('A seed is a whole number from 0 up.', true);
     }
   });
   $('dice').addEventListener('click', newSeed);
   $('erase').addEventListener('click', () => { state.editor.erasing = !state.editor.erasing; refresh(); });
-  $('undo').addEventListener('click', () => { if (state.editor.brush.undo()) changed(); });
-  $('clear').addEventListener('click', () => { state.editor.brush.clear(); changed(); });
+  $('undo').addEventListener('click', () => { if (lesion().brush.undo()) changed(); });
+  $('clear').addEventListener('click', () => { lesion().brush.clear(); changed(); });
+  $('lesion-add').addEventListener('click', addLesion);
+  $('lesion-remove').addEventListener('click', removeLesion);
   $('outline').addEventListener('change', draw);
   $('show-asked').addEventListener('change', () => {
     $('stages').classList.toggle('both', $<HTMLInputElement>('show-asked').checked);
@@ -783,10 +916,10 @@ async function load(model: string): Promise<void> {
   select.value = offer.model;
   (select.closest('label') as HTMLElement).hidden = offer.models.length < 2;
   $('model-facts').textContent = `${offer.models.length < 2 ? `${offer.model} · ` : ''}${offer.size_px} px`;
-  if (!c.condition.values.includes(state.condition)) state.condition = c.condition.default;
+  for (const l of state.editor.lesions) if (!c.condition.values.includes(l.condition)) l.condition = c.condition.default;
   if (!state.skin) {
     state.skin = c.skin.default;
-    state.editor.shape.size = c.size.default;
+    lesion().shape.size = c.size.default;
   }
   buildControls();
   // Something to look at from the start.
