@@ -189,7 +189,8 @@ function showMeasured(m: api.Measured): void {
   const error = (v: number | null) => (v === null ? none : percent(v));
   const tiles: HTMLElement[] = [];
   if (m.condition) {
-    const tile = measureTile('condition seen', [`${words(m.condition.seen)}`], m.condition.seen !== m.condition.asked);
+    const tile = measureTile('condition seen', [words(m.condition.seen)], m.condition.seen !== m.condition.asked);
+    tile.classList.add('named');
     tile.title = `By the classifier: ${words(m.condition.asked)} with probability ${m.condition.probability.toFixed(2)}`;
     tiles.push(tile);
   }
