@@ -23,17 +23,30 @@ at::Tensor fake_of(StepContext& context, const Players& players) {
   return context.memo.get("fake", [&] { return generator_of(players).generate(context.batch.inputs); });
 }
 
-nn::PatchOutput judge(const Players& players, const at::Tensor& map, const at::Tensor& image) {
+nn::PatchOutput judge(const Players& players, const at::Tensor& map, const at::Tensor& image,
+                      const nn::AugmentationDraw& changes) {
+  const nn::AugmentationImpl& augment = nn::augmentation_of(*players.at("discriminator"));
   auto& net = dynamic_cast<nn::PatchDiscriminatorImpl&>(*players.at("discriminator"));
   const auto format = map.suggest_memory_format();
-  return net.forward(at::cat({map, image.to(map.scalar_type())}, 1).contiguous(format));
+  const at::Tensor seen = augment.apply(image, changes).to(map.scalar_type());
+  return net.forward(at::cat({augment.apply_to_map(map, changes), seen}, 1).contiguous(format));
+}
+
+nn::AugmentationDraw draw_changes(StepContext& context, const Players& players, const at::Tensor& images) {
+  return nn::augmentation_of(*players.at("discriminator")).draw(images, context.random);
 }
 
 std::vector<LossTerm> discriminator_bce(StepContext& context, const Players& players) {
   const at::Tensor& map = context.batch.inputs.map;
-  const at::Tensor real = judge(players, map, context.batch.image).logits;
-  const at::Tensor fake = judge(players, map, fake_of(context, players).detach()).logits;
-  return {{"real", losses::bce_real(real), 0.5}, {"fake", losses::bce_fake(fake), 0.5}};
+  const auto answer = [&](const at::Tensor& images) {
+    return judge(players, map, images, draw_changes(context, players, images)).logits;
+  };
+  const at::Tensor real = answer(context.batch.image), fake = answer(fake_of(context, players).detach());
+  std::vector<LossTerm> terms = {{"real", losses::bce_real(real), 0.5}, {"fake", losses::bce_fake(fake), 0.5}};
+  nn::AugmentationImpl& augment = nn::augmentation_of(*players.at("discriminator"));
+  augment.update(real);
+  if (augment.adapts()) terms.push_back({"augmentation", augment.probability(), 0.0});  // for the log
+  return terms;
 }
 
 int64_t resolve_levels(int64_t levels, int64_t size_px) {

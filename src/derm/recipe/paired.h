@@ -1,5 +1,6 @@
 #pragma once
 // What the recipes that turn a map into an image share: pix2pix and its descendants.
+#include "derm/nn/augmentation.h"
 #include "derm/nn/patch_discriminator.h"
 #include "derm/nn/unet.h"
 #include "derm/recipe/recipe.h"
@@ -21,10 +22,16 @@ class UNetGenerator : public Generator {
 /// The generator's image for this step's batch: made once, shared by the discriminator's and the generator's phase.
 at::Tensor fake_of(StepContext& context, const Players& players);
 
-/// The conditional discriminator on (map, image); `image` may be fp32.
-nn::PatchOutput judge(const Players& players, const at::Tensor& map, const at::Tensor& image);
+/// The conditional discriminator on (map, image), both after `changes`; `image` may be fp32. The discriminator has a
+/// child "augmentation".
+nn::PatchOutput judge(const Players& players, const at::Tensor& map, const at::Tensor& image,
+                      const nn::AugmentationDraw& changes);
+
+/// Changes for the images of this step, as the discriminator's augmentation draws them.
+nn::AugmentationDraw draw_changes(StepContext& context, const Players& players, const at::Tensor& images);
 
 /// Half of BCE towards real on real images plus half of BCE towards fake on generated ones, as Pix2Pix weighs them.
+/// Real and generated images are changed alike, each by draws of its own.
 std::vector<LossTerm> discriminator_bce(StepContext& context, const Players& players);
 
 /// As many halvings as asked, or as the size allows when `levels` is 0 (at most 8).

@@ -39,6 +39,7 @@ void DermganOptions::bind(Options& o) {
   o.add("lr", lr, "Adam step size");
   o.add("beta1", beta1, "Adam's first decay");
   o.add("beta2", beta2, "Adam's second decay");
+  augmentation.bind(o);
 }
 
 namespace {
@@ -51,14 +52,16 @@ std::vector<recipe::LossTerm> generator_losses(recipe::StepContext& context, con
   const at::Tensor& real = context.batch.image;
   std::vector<recipe::LossTerm> terms;
   if (o.adversarial || o.feature_matching || o.min_patch) {
-    const auto judged = recipe::judge(players, context.batch.inputs.map, fake);
+    // Feature matching compares a real and a generated image of one map: both go through the same changes.
+    const auto changes = recipe::draw_changes(context, players, fake);
+    const auto judged = recipe::judge(players, context.batch.inputs.map, fake, changes);
     if (o.adversarial) terms.push_back({"adversarial", losses::bce_real(judged.logits), o.adversarial_weight});
     if (o.min_patch) terms.push_back({"min_patch", losses::min_patch(judged.logits), o.min_patch_weight});
     if (o.feature_matching) {
       std::vector<at::Tensor> target;
       {
         torch::NoGradGuard guard;
-        target = recipe::judge(players, context.batch.inputs.map, real).features;
+        target = recipe::judge(players, context.batch.inputs.map, real, changes).features;
       }
       terms.push_back(
           {"feature_matching", losses::feature_matching(target, judged.features), o.feature_matching_weight});
@@ -83,6 +86,7 @@ class Dermgan : public recipe::Recipe {
   void validate(const recipe::ImageSpec& spec) const override {
     recipe::resolve_levels(options_.levels, spec.size_px);
     data::encoding_from_name(options_.encoding);
+    options_.augmentation.validate();
     if (options_.noise_planes < 0 || options_.noise_planes > 16)
       throw UsageError("noise_planes = {}, expected 0 to 16", options_.noise_planes);
     if (options_.noise_injection && options_.noise_planes == 0)
@@ -125,6 +129,7 @@ class Dermgan : public recipe::Recipe {
                                                                       .norm = options_.norm});
     nn::initialise_normal(*generator, random);
     nn::initialise_normal(*discriminator, random);
+    discriminator->register_module("augmentation", nn::Augmentation(options_.augmentation).ptr());
     recipe::Players players = {{"generator", generator}, {"discriminator", discriminator}};
     if (options_.projected_weight > 0) {
       auto heads = std::make_shared<ProjectedHeads>(spec.map_channels, kProjectedWidth);

@@ -1,4 +1,5 @@
 #pragma once
+#include "derm/nn/augmentation.h"
 #include "derm/recipe/recipe.h"
 
 namespace derm::models {
@@ -21,6 +22,7 @@ struct DermganOptions {
   std::string feature_weights;    ///< file with SqueezeNet 1.1's weights, for it; read when training starts
   int64_t reconstruction_px = 1;  ///< reconstruction and condition compare means over squares of this side
   double lr = 2e-4, beta1 = 0.5, beta2 = 0.999;
+  nn::AugmentationOptions augmentation;  ///< of what the discriminator sees; off, as in the paper
   void bind(Options& o);
 };
 

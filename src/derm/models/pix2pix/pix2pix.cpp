@@ -22,6 +22,7 @@ void Pix2PixOptions::bind(Options& o) {
   o.add("lr", lr, "Adam step size");
   o.add("beta1", beta1, "Adam's first decay");
   o.add("beta2", beta2, "Adam's second decay");
+  augmentation.bind(o);
 }
 
 namespace {
@@ -35,6 +36,7 @@ class Pix2Pix : public recipe::Recipe {
     if (options_.l1_weight < 0) throw UsageError("l1_weight = {}, expected 0 or more", options_.l1_weight);
     if (!(options_.lr > 0)) throw UsageError("lr = {}, expected more than 0", options_.lr);
     data::encoding_from_name(options_.encoding);
+    options_.augmentation.validate();
   }
 
   recipe::Needs needs() const override {
@@ -57,6 +59,7 @@ class Pix2Pix : public recipe::Recipe {
                                                                       .norm = options_.norm});
     nn::initialise_normal(*generator, random);
     nn::initialise_normal(*discriminator, random);
+    discriminator->register_module("augmentation", nn::Augmentation(options_.augmentation).ptr());
     return {{"generator", generator}, {"discriminator", discriminator}};
   }
 
@@ -67,7 +70,8 @@ class Pix2Pix : public recipe::Recipe {
          [players](recipe::StepContext& context) { return recipe::discriminator_bce(context, players); }},
         {"g_main", "generator", 1, [players, l1_weight](recipe::StepContext& context) -> std::vector<recipe::LossTerm> {
            const at::Tensor fake = recipe::fake_of(context, players);
-           const auto judged = recipe::judge(players, context.batch.inputs.map, fake);
+           const auto judged =
+               recipe::judge(players, context.batch.inputs.map, fake, recipe::draw_changes(context, players, fake));
            return {{"adversarial", losses::bce_real(judged.logits), 1.0},
                    {"l1", losses::l1(context.batch.image, fake), l1_weight}};
          }}};

@@ -1,4 +1,5 @@
 #pragma once
+#include "derm/nn/augmentation.h"
 #include "derm/recipe/recipe.h"
 
 namespace derm::models {
@@ -13,6 +14,7 @@ struct Pix2PixOptions {
   std::string encoding = "rgb";
   double l1_weight = 100;
   double lr = 2e-4, beta1 = 0.5, beta2 = 0.999;
+  nn::AugmentationOptions augmentation;  ///< of what the discriminator sees; off, as in the paper
   void bind(Options& o);
 };
 
