@@ -12,6 +12,7 @@
 #include "derm/base/error.h"
 #include "derm/base/files.h"
 #include "derm/image/codec.h"
+#include "derm/image/colour.h"
 #include "derm/recipe/stand_in.h"
 
 namespace derm::evaluation {
@@ -105,6 +106,94 @@ TEST_F(ControlTest, SeesThatTheRegionIsIgnored) {
   const ControlResult r = measure_control(*engine("one-region", painter), 36, 3);
   EXPECT_LT(r.region_iou_median, 0.6);
   EXPECT_LT(std::abs(r.area_rank_correlation), 0.5);
+}
+
+/// Judges that read the painter's own picture: it paints "dark" at 0.55 of the skin's L*, "light" at 0.47.
+Judges reader() {
+  const auto shade = [](const image::Image& image, int x, int y) {
+    const uint8_t* p = image.at(x, y);
+    return image::lab_of(image::Rgb{p[0], p[1], p[2]}).L;
+  };
+  Judges judges;
+  judges.segmenter = "reader";
+  judges.classifier = "reader";
+  judges.conditions = {"dark", "light"};
+  judges.segment = [shade](const std::vector<image::Image>& images) {
+    std::vector<image::Mask> masks;
+    for (const image::Image& image : images) {
+      image::Mask mask(image.width, image.height, 1);
+      const double ground = shade(image, 2, 2);
+      for (int y = 0; y < image.height; ++y)
+        for (int x = 0; x < image.width; ++x) *mask.at(x, y) = shade(image, x, y) < 0.8 * ground ? 255 : 0;
+      masks.push_back(std::move(mask));
+    }
+    return masks;
+  };
+  judges.classify = [shade](const std::vector<image::Image>& images) {
+    std::vector<std::vector<double>> answers;
+    for (const image::Image& image : images) {
+      double darkest = 255;
+      for (int y = 0; y < image.height; ++y)
+        for (int x = 0; x < image.width; ++x) darkest = std::min(darkest, shade(image, x, y));
+      const bool light = darkest < 0.51 * shade(image, 2, 2);
+      answers.push_back({light ? 0.1 : 0.9, light ? 0.9 : 0.1});
+    }
+    return answers;
+  };
+  return judges;
+}
+
+TEST_F(ControlTest, TakesTheJudgesWordBesideTheFinders) {
+  const Judges judges = reader();
+  const ControlResult r = measure_control(*engine("good", {}), 36, 3, judges);
+  ASSERT_TRUE(r.judged && r.condition);
+  EXPECT_GT(r.judged->iou_median, 0.9);
+  EXPECT_LT(r.judged->centre_error_median, 0.01);
+  EXPECT_GT(r.judged->area_rank_correlation, 0.97);
+  EXPECT_EQ(r.judged->nothing_seen, 0u);
+  EXPECT_GT(r.condition->balanced, 0.9);
+  EXPECT_DOUBLE_EQ(r.condition->chance, 0.5);
+  EXPECT_LE(r.condition->balanced_interval.low, r.condition->balanced);
+  EXPECT_EQ(r.segmenter, "reader");
+
+  // A judge that always says the same is right as often as chance.
+  Judges blind = judges;
+  blind.classify = [](const std::vector<image::Image>& images) {
+    return std::vector<std::vector<double>>(images.size(), {0.8, 0.2});
+  };
+  EXPECT_DOUBLE_EQ(measure_control(*engine("good2", {}), 36, 3, blind).condition->balanced, 0.5);
+}
+
+TEST_F(ControlTest, DriftIsTheMovedControlAloneInAPainterThatHeedsItsMap) {
+  const Drift drift = measure_drift(*engine("good", {}), 4, 5, 3, reader());
+  const auto range = [&](const std::string& control, const std::string& quantity) {
+    const auto c = std::find(drift.controls.begin(), drift.controls.end(), control) - drift.controls.begin();
+    const auto q = std::find(drift.quantities.begin(), drift.quantities.end(), quantity) - drift.quantities.begin();
+    return drift.range.at(static_cast<size_t>(c)).at(static_cast<size_t>(q));
+  };
+  const data::SkinLocus locus = recipe::stand_in_offer().locus;
+  EXPECT_NEAR(range("skin", "ITA"), locus.high_ita() - locus.low_ita(), 2);  // the whole of what is offered
+  EXPECT_LT(range("skin", "area"), 0.01);
+  EXPECT_LT(range("skin", "x"), 0.01);
+  EXPECT_LT(range("size", "ITA"), 2);
+  EXPECT_GT(range("size", "area"), 0.1);
+  EXPECT_LT(range("size", "x"), 0.03);
+  EXPECT_GT(range("x", "x"), 0.4);
+  EXPECT_LT(range("x", "y"), 0.01);
+  EXPECT_LT(range("x", "ITA"), 1);
+  EXPECT_EQ(range("condition", "condition seen"), 1);
+  EXPECT_LE(range("skin", "condition seen"), 0.5);
+  const auto& interval = drift.interval[0][0];
+  EXPECT_LE(interval.low, drift.range[0][0]);
+  EXPECT_GE(interval.high, drift.range[0][0]);
+}
+
+TEST_F(ControlTest, DriftShowsThatTheRegionDoesNotMove) {
+  recipe::Painter painter;
+  painter.heed_region = false;
+  const Drift drift = measure_drift(*engine("one-region", painter), 3, 4, 3, reader());
+  const auto x = std::find(drift.controls.begin(), drift.controls.end(), "x") - drift.controls.begin();
+  EXPECT_LT(drift.range[static_cast<size_t>(x)][3], 0.01);
 }
 
 TEST_F(ControlTest, WritesAReportThatShowsTheFourControls) {

@@ -1,7 +1,7 @@
 #pragma once
 // Learned perceptual image patch similarity (Zhang et al. 2018, arXiv:1801.03924), version 0.1 on SqueezeNet 1.1.
 #include <filesystem>
-#include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "derm/metrics/pairs.h"
+#include "derm/nn/squeezenet.h"
 
 namespace derm::metrics {
 
@@ -28,7 +29,8 @@ class Lpips {
 
  private:
   std::vector<at::Tensor> activations(const at::Tensor& images) const;  // seven, unit length over channels
-  std::map<std::string, at::Tensor> weights_;
+  std::unique_ptr<nn::SqueezeNetFeatures> features_;
+  std::vector<at::Tensor> heads_;
   std::string sha256_;
 };
 

@@ -1,5 +1,7 @@
 #include "derm/nn/squeezenet.h"
 
+#include <algorithm>
+
 #include <torch/torch.h>
 
 #include "derm/base/error.h"
@@ -8,11 +10,6 @@
 namespace derm::nn {
 namespace {
 
-struct Shape {
-  std::string name;
-  std::vector<int64_t> weight;
-};
-
 /// Index, squeezed and expanded channels of the fire modules: what goes in is twice the previous module's expansion.
 struct Fire {
   int64_t index, in, squeezed, expanded;
@@ -20,34 +17,35 @@ struct Fire {
 constexpr Fire kFires[] = {{3, 64, 16, 64},   {4, 128, 16, 64},   {6, 128, 32, 128},  {7, 256, 32, 128},
                            {9, 256, 48, 192}, {10, 384, 48, 192}, {11, 384, 64, 256}, {12, 512, 64, 256}};
 
-std::vector<Shape> shapes() {
-  std::vector<Shape> result = {{"features.0", {64, 3, 3, 3}}};
+}  // namespace
+
+std::vector<std::pair<std::string, std::vector<int64_t>>> SqueezeNetFeatures::tensors() {
+  std::vector<std::pair<std::string, std::vector<int64_t>>> all;
+  const auto add = [&](const std::string& name, int64_t out, int64_t in, int64_t kernel) {
+    all.push_back({name + ".weight", {out, in, kernel, kernel}});
+    all.push_back({name + ".bias", {out}});
+  };
+  add("features.0", 64, 3, 3);
   for (const Fire& f : kFires) {
     const std::string name = fmt::format("features.{}.", f.index);
-    result.push_back({name + "squeeze", {f.squeezed, f.in, 1, 1}});
-    result.push_back({name + "expand1x1", {f.expanded, f.squeezed, 1, 1}});
-    result.push_back({name + "expand3x3", {f.expanded, f.squeezed, 3, 3}});
+    add(name + "squeeze", f.squeezed, f.in, 1);
+    add(name + "expand1x1", f.expanded, f.squeezed, 1);
+    add(name + "expand3x3", f.expanded, f.squeezed, 3);
   }
-  return result;
+  return all;
 }
-
-}  // namespace
 
 SqueezeNetFeatures::SqueezeNetFeatures(const std::filesystem::path& path) {
   const tensor::WeightsFile file = tensor::read_weights(path);
-  for (const Shape& shape : shapes()) {
-    for (const bool bias : {false, true}) {
-      const std::string name = shape.name + (bias ? ".bias" : ".weight");
-      const std::vector<int64_t> expected = bias ? std::vector<int64_t>{shape.weight[0]} : shape.weight;
-      const auto found = file.state.tensors.find(name);
-      if (found == file.state.tensors.end())
-        throw DataError("{}: '{}' is missing; SqueezeNet 1.1's features under torchvision's names are expected",
-                        path.string(), name);
-      if (found->second.sizes() != at::IntArrayRef(expected))
-        throw DataError("{}: '{}' is [{}], SqueezeNet 1.1 needs [{}]", path.string(), name,
-                        fmt::join(found->second.sizes().vec(), ", "), fmt::join(expected, ", "));
-      weights_[name] = found->second.to(at::kFloat);
-    }
+  for (const auto& [name, shape] : tensors()) {
+    const auto found = file.state.tensors.find(name);
+    if (found == file.state.tensors.end())
+      throw DataError("{}: '{}' is missing; SqueezeNet 1.1's features under torchvision's names are expected",
+                      path.string(), name);
+    if (found->second.sizes() != at::IntArrayRef(shape))
+      throw DataError("{}: '{}' is [{}], SqueezeNet 1.1 needs [{}]", path.string(), name,
+                      fmt::join(found->second.sizes().vec(), ", "), fmt::join(shape, ", "));
+    weights_[name] = found->second.to(at::kFloat);
   }
 }
 
@@ -67,25 +65,27 @@ at::Tensor SqueezeNetFeatures::fire(int64_t index, const at::Tensor& x) {
   return at::cat({convolution(name + "expand1x1", squeezed, 1, 0), convolution(name + "expand3x3", squeezed, 1, 1)}, 1);
 }
 
-std::vector<at::Tensor> SqueezeNetFeatures::forward(const at::Tensor& images) {
+std::vector<at::Tensor> SqueezeNetFeatures::forward(const at::Tensor& images, const std::vector<int64_t>& layers) {
   if (images.dim() != 4 || images.size(1) != 3 || images.size(2) < 32 || images.size(3) < 32)
     throw UsageError("SqueezeNet takes [N, 3, H, W] pictures of at least 32 px");
-  const auto format = images.suggest_memory_format();
   // ImageNet's means and deviations, on [-1, 1] instead of [0, 1].
   const auto row = [&](double r, double g, double b) {
     return torch::tensor({r, g, b}).view({1, 3, 1, 1}).to(images.options());
   };
-  const at::Tensor x0 = ((images - row(-0.03, -0.088, -0.188)) / row(0.458, 0.448, 0.45)).contiguous(format);
-  const auto halved = [](const at::Tensor& x) { return at::max_pool2d(x, {3, 3}, {2, 2}, {0, 0}, {1, 1}, true); };
+  at::Tensor x =
+      ((images - row(-0.03, -0.088, -0.188)) / row(0.458, 0.448, 0.45)).contiguous(images.suggest_memory_format());
   std::vector<at::Tensor> taps;
-  at::Tensor x = convolution("features.0", x0, 2, 0);  // [N, 64, H / 2, ...]
-  taps.push_back(x);
-  x = fire(4, fire(3, halved(x)));  // [N, 128, H / 4, ...]
-  taps.push_back(x);
-  x = fire(7, fire(6, halved(x)));  // [N, 256, H / 8, ...]
-  taps.push_back(x);
-  x = fire(12, fire(11, fire(10, fire(9, halved(x)))));  // [N, 512, H / 16, ...]
-  taps.push_back(x);
+  const auto tap = [&](int64_t layer) {
+    if (std::find(layers.begin(), layers.end(), layer) != layers.end()) taps.push_back(x);
+  };
+  x = convolution("features.0", x, 2, 0);  // [N, 64, H / 2, ...]
+  tap(1);
+  for (const Fire& f : kFires) {
+    // torchvision's numbers 2, 5 and 8 are the pools.
+    if (f.index == 3 || f.index == 6 || f.index == 9) x = at::max_pool2d(x, {3, 3}, {2, 2}, {0, 0}, {1, 1}, true);
+    x = fire(f.index, x);
+    tap(f.index);
+  }
   return taps;
 }
 

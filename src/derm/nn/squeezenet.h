@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -21,12 +22,18 @@ class SqueezeNetFeatures {
   ///              are not looked at
   /// @throws      DataError naming what is missing or of another shape
   explicit SqueezeNetFeatures(const std::filesystem::path& path);
+  /// @param weights  tensors() of the network, in fp32
+  explicit SqueezeNetFeatures(std::map<std::string, at::Tensor> weights) : weights_(std::move(weights)) {}
 
-  /// After the first convolution and the last modules before each halving (torchvision's features.1, 4, 7 and 12).
+  /// Names and shapes of the weights.
+  static std::vector<std::pair<std::string, std::vector<int64_t>>> tensors();
+
+  /// What the layers give, by torchvision's numbers: 1 is the first convolution, 3, 4, 6, 7, 9 to 12 the fire modules;
+  /// the pictures are halved before 3, 6 and 9. By default those before each halving and the last.
   /// Gradients reach the picture, never the weights.
   /// @param images  [N, 3, H, W] in [-1, 1], at least 32 px; computed in its type
-  /// @return        four tensors [N, kChannels[i], about H / kScale[i], ...]
-  std::vector<at::Tensor> forward(const at::Tensor& images);
+  /// @return        a tensor a layer; by default [N, kChannels[i], about H / kScale[i], ...]
+  std::vector<at::Tensor> forward(const at::Tensor& images, const std::vector<int64_t>& layers = {1, 4, 7, 12});
 
  private:
   at::Tensor convolution(const std::string& name, const at::Tensor& x, int64_t stride, int64_t padding);
