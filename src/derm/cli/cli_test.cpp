@@ -11,6 +11,7 @@
 #include "derm/cli/program.h"
 #include "derm/cli/run_file.h"
 #include "derm/models/catalogue.h"
+#include "derm/recipe/stand_in.h"
 
 namespace derm::cli {
 namespace {
@@ -50,6 +51,49 @@ TEST(Program, HelpAtEachLevelHasAnExample) {
 }
 
 TEST(Program, SaysItsVersion) { EXPECT_THAT(dermgan({"--version"}).out, testing::StartsWith("dermgan 0.")); }
+
+/// An untrained model from noise, with two conditions.
+fs::path noise_bundle(bool conditional) {
+  const fs::path bundle = fs::path(testing::TempDir()) / (conditional ? "derm-cli-classes" : "derm-cli-noise");
+  auto recipe = models::catalogue().make("melano-dcgan");
+  Options options;
+  recipe->bind(options);
+  options.set("width=8");
+  options.set("norm=instance");  // else starting weights leave every image grey
+  if (conditional) options.set("class_conditional=true");
+  recipe::write_untrained_bundle(bundle, *recipe, "melano-dcgan", 64, recipe::stand_in_offer());
+  return bundle;
+}
+
+TEST(Generate, FromNoiseHeedsTheSeedAndRefusesWhatTheModelCannotBeTold) {
+  const std::string bundle = noise_bundle(false).string(), classes = noise_bundle(true).string();
+  const auto made = [](const std::string& from, std::vector<std::string> words) {
+    const std::string out = (fs::path(testing::TempDir()) / "derm-cli-made.png").string();
+    words.insert(words.begin(), {"generate", "--bundle", from, "--out", out, "--threads", "1", "--precision", "fp32"});
+    const Answer answer = dermgan(words);
+    return std::pair{answer, answer.code == 0 ? sha256_file(out) : std::string()};
+  };
+  const auto [first, image] = made(bundle, {"--seed", "3"});
+  EXPECT_EQ(first.code, 0) << first.err;
+  EXPECT_EQ(image, made(bundle, {"--seed", "3"}).second);
+  EXPECT_NE(image, made(bundle, {"--seed", "4"}).second);
+  const std::vector<std::vector<std::string>> refused = {{"--skin", "ita:20"},
+                                                         {"--size", "0.3"},
+                                                         {"--condition", "dark"},
+                                                         {"--sweep", "skin=ita:0..50:3"},
+                                                         {"--count", "4", "--balance", "tone"}};
+  for (const auto& words : refused) {
+    const Answer answer = made(bundle, words).first;
+    EXPECT_EQ(answer.code, 2) << words[0];
+    EXPECT_THAT(answer.err, HasSubstr("melano-dcgan makes images from noise alone")) << words[0];
+  }
+  EXPECT_THAT(made(bundle, refused[3]).first.err, HasSubstr("a sweep of the skin"));
+  // With classes the condition is heeded, and nothing else.
+  const auto dark = made(classes, {"--condition", "dark"}), light = made(classes, {"--condition", "light"});
+  EXPECT_EQ(dark.first.code, 0) << dark.first.err;
+  EXPECT_NE(dark.second, light.second);
+  EXPECT_THAT(made(classes, {"--skin", "ita:20"}).first.err, HasSubstr("from noise and the condition alone"));
+}
 
 TEST(Program, WithoutAVerbShowsTheHelpAndAnswers2) {
   const Answer answer = dermgan({});

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "derm/base/csv.h"
 #include "derm/base/error.h"
 #include "derm/base/log.h"
 #include "derm/base/random.h"
@@ -79,6 +80,44 @@ std::vector<data::Request> requests_of(const GenerateFlags& flags, const data::O
   return requests;
 }
 
+/// What the flags ask for, by flag, with what a model has to be told for it.
+void check_heeded(const GenerateFlags& flags, const recipe::BundleConfig& config, const fs::path& bundle) {
+  const std::unique_ptr<recipe::Recipe> recipe = models::catalogue().make(config.recipe);
+  Options options;
+  recipe->bind(options);
+  options.read_json(config.options, bundle.string());
+  const recipe::Needs needs = recipe->needs();
+  if (needs.map) return;
+  const bool condition = needs.label || config.offer.conditions.size() == 1;
+  const auto refuse = [&](const std::string& asked) {
+    throw UsageError("{}: {} was asked for, but {} makes images from noise{}; leave it out{}", bundle.string(), asked,
+                     config.recipe, needs.label ? " and the condition alone" : " alone",
+                     needs.label ? "" : ", and ask for others by --seed");
+  };
+  const data::Wish& w = flags.wish;
+  const std::pair<const char*, bool> asked[] = {{"--skin", !w.skin.empty()},
+                                                {"--size", !w.size.empty()},
+                                                {"--x", !w.x.empty()},
+                                                {"--y", !w.y.empty()},
+                                                {"--aspect", !w.aspect.empty()},
+                                                {"--shape", !w.shape.empty()},
+                                                {"--mask", !w.mask_file.empty()},
+                                                {"--region", !w.regions.empty()},
+                                                {"--condition", !w.condition.empty() && !condition}};
+  for (const auto& [flag, given] : asked)
+    if (given) refuse(flag);
+  const auto heeded = [&](const std::string& key) {
+    return key == "seed" || key == "count" || (key == "condition" && condition);
+  };
+  for (const std::string& sweep : flags.sweeps)
+    if (const std::string key = sweep.substr(0, sweep.find('=')); !heeded(key)) refuse("a sweep of the " + key);
+  for (const std::string& word : words(flags.balance))
+    if (!heeded(word)) refuse("a balance of the " + word);
+  if (!flags.plan.empty())
+    for (const std::string& column : CsvTable::read(flags.plan).header())
+      if (!heeded(column)) refuse(fmt::format("\"{}\" in {}", column, flags.plan));
+}
+
 void warn_of_extrapolation(const std::vector<data::Request>& requests, const data::Offer& offer) {
   size_t outside = 0;
   for (const data::Request& request : requests) outside += request.extrapolated;
@@ -93,7 +132,9 @@ int run_generate(GenerateFlags& flags) {
   check_combination(flags);
   const fs::path bundle = recipe::find_bundle(flags.bundle);
   // What is asked is checked before the model is loaded.
-  const data::Offer offer = recipe::read_bundle_config(bundle).offer;
+  const recipe::BundleConfig config = recipe::read_bundle_config(bundle);
+  const data::Offer& offer = config.offer;
+  check_heeded(flags, config, bundle);
   std::vector<data::Sweep> sweeps;
   for (const std::string& text : flags.sweeps) sweeps.push_back(data::parse_sweep(text, offer));
   std::vector<data::Request> requests;

@@ -92,7 +92,7 @@ int run_train(TrainFlags& flags, const std::string& command_line) {
 std::string recipes_text() {
   std::string text = "Recipes:\n";
   for (const std::string& name : models::catalogue().names()) {
-    text += fmt::format("  {:<12} {}\n", name, models::catalogue().summary(name));
+    text += fmt::format("  {:<13} {}\n", name, models::catalogue().summary(name));
   }
   return text;
 }

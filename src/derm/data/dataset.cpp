@@ -318,6 +318,21 @@ class Tally {
 
 }  // namespace
 
+DataSet DataSet::only(const std::vector<std::string>& conditions) const {
+  if (conditions.empty()) throw UsageError("{}: no condition is named; name at least one", root_.string());
+  for (const std::string& condition : conditions)
+    if (std::find(conditions_.begin(), conditions_.end(), condition) == conditions_.end())
+      throw UsageError("{}: the data set has no condition \"{}\"{}", root_.string(), condition,
+                       did_you_mean(condition, conditions_));
+  const auto unwanted = [&](const std::string& condition) {
+    return std::find(conditions.begin(), conditions.end(), condition) == conditions.end();
+  };
+  DataSet kept = *this;
+  std::erase_if(kept.records_, [&](const Record& record) { return unwanted(record.condition); });
+  std::erase_if(kept.conditions_, unwanted);
+  return kept;
+}
+
 fs::path DataSet::path_of(const std::string& relative) const { return resolve_inside(root_, relative); }
 
 DataSet DataSet::open(const fs::path& root) {

@@ -54,6 +54,10 @@ class DataSet {
   std::vector<size_t> usable(const std::string& split) const;
   std::vector<size_t> of_split(const std::string& split) const;
 
+  /// The rows of these conditions alone. Root, facts and fingerprint stay those of the whole set.
+  /// @throws UsageError for a condition that no row has (the nearest is offered), or for none
+  DataSet only(const std::vector<std::string>& conditions) const;
+
   fs::path path_of(const std::string& relative) const;  ///< checked to stay inside
 
  private:

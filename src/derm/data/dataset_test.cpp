@@ -54,6 +54,27 @@ std::vector<Record> four_records() {
   return records;
 }
 
+TEST_F(DataSetTest, KeepsTheRowsOfOneConditionWhenAsked) {
+  for (int i = 0; i < 4; ++i) picture("images/" + std::to_string(i) + ".png", 32, 32, static_cast<uint8_t>(50 + i));
+  write_data_set(root_, four_records(), {{"min_quality", 0.3}});
+  const DataSet all = DataSet::open(root_), nevi = all.only({"nevus"});
+  ASSERT_EQ(nevi.records().size(), 2u);
+  EXPECT_EQ(nevi.records()[0].file_name, "images/1.png");
+  EXPECT_EQ(nevi.records()[1].split, "test");
+  EXPECT_THAT(nevi.conditions(), ElementsAre("nevus"));
+  EXPECT_EQ(nevi.fingerprint(), all.fingerprint());
+  EXPECT_EQ(nevi.size_px(), 32);
+  EXPECT_EQ(all.only({"nevus", "melanoma"}).records().size(), 4u);
+  try {
+    all.only({"nevvus"});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("\"nevvus\""));
+    EXPECT_THAT(error.what(), HasSubstr("did you mean \"nevus\"?"));
+  }
+  EXPECT_THROW(all.only({}), UsageError);
+}
+
 TEST_F(DataSetTest, WhatWasWrittenIsReadBack) {
   for (int i = 0; i < 4; ++i) picture("images/" + std::to_string(i) + ".png", 32, 32, static_cast<uint8_t>(50 + i));
   write_data_set(root_, four_records(), {{"min_quality", 0.3}, {"title", "four"}});

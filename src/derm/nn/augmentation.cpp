@@ -26,7 +26,8 @@ constexpr std::array<float, 12> kSymlet = {0.015404109327027373f, 0.003490712084
                                            0.3379294217276218f,   -0.07263752278646252f,  -0.021060292512300564f,
                                            0.04472490177066578f,  0.0017677118642428036f, -0.007800708325034148f};
 constexpr int64_t kTaps = kSymlet.size(), kCentre = 5;  // its centre of mass is at tap 5.1
-constexpr int64_t kMargin = 8;                          // pixels around the picture that the filters reach into
+constexpr int64_t kMargin = 8;  // pixels around the picture, continued as in a mirror before it is doubled
+constexpr int64_t kLooked = 4;  // of which so many are looked at: what the doubling makes further out lacks neighbours
 
 std::vector<std::string> parts_of(const std::string& kind) {
   if (kind == "diffaugment") return {"colour", "translation", "cutout"};
@@ -115,7 +116,7 @@ at::Tensor warped(const at::Tensor& images, const at::Tensor& affine) {
   const int64_t halves = 2 * side + kTaps - 2;
   const at::Tensor line = (at::arange(halves, images.options()) - kCentre + 1) / static_cast<double>(side) - 1;
   const at::Tensor u = sources(line, affine);
-  const double margin = static_cast<double>(kMargin) / static_cast<double>(side);
+  const double margin = static_cast<double>(kLooked) / static_cast<double>(side);
   const at::Tensor inside = at::logical_and(u >= -margin, u <= 1 + margin);
   // A picture's pixel k stands at 2 (k + margin) in the doubled one.
   const double s = static_cast<double>(side), m = static_cast<double>(kMargin);

@@ -1,5 +1,7 @@
 #include "derm/nn/augmentation.h"
 
+#include <array>
+
 #include <ATen/CPUGeneratorImpl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -86,6 +88,32 @@ TEST(Ada, MirrorsTurnsAndMovesByWholePixelsWithoutLoss) {
   EXPECT_LT(difference(moved.slice(3, 0, kSide - 4), x.slice(3, 4, kSide)), 1e-5);
   // What comes in is the mirror image.
   EXPECT_LT(difference(moved.slice(3, kSide - 4, kSide), x.slice(3, kSide - 4, kSide).flip({3})), 0.02);
+}
+
+TEST(Ada, GeometryAgreesWithNumpyTo1e5) {
+  // tools/golden/augmentation.py: the same picture and matrices, pixel by pixel.
+  constexpr int64_t kGolden = 16;
+  const at::Tensor line = torch::arange(kGolden, torch::kDouble), i = line.unsqueeze(1), j = line.unsqueeze(0);
+  const at::Tensor x = (torch::sin(0.37 * (i + 1) * (j + 2)) + 0.5 * torch::cos(0.9 * i - 0.4 * j)).to(torch::kFloat);
+  const at::Tensor weights = torch::cos(0.13 * torch::arange(kGolden * kGolden, torch::kDouble));
+  struct Case {
+    std::vector<double> affine;
+    double sum;
+    std::array<double, 3> pixels;
+  };
+  const Case cases[] = {{{1, 0, 0, 0, 1, 0}, 1.914063071, {1.174287912, -0.343105179, -0.497497151}},
+                        {{0.8, -0.5, 0.1, 0.5, 0.8, -0.05}, -6.809231173, {0.502910959, 0.842801258, 0.324408673}},
+                        {{-1.3, 0.2, 0.6, 0.1, 1.4, -0.7}, 1.343171504, {-0.609075304, -0.499198161, 1.244074865}}};
+  Augmentation augment(ada(1));
+  for (const Case& c : cases) {
+    AugmentationDraw changes;
+    changes.affine = affine(c.affine);
+    const at::Tensor y = augment->apply(x.expand({1, 3, kGolden, kGolden}), changes)[0][1];
+    EXPECT_NEAR((y.to(torch::kDouble).flatten() * weights).sum().item<double>(), c.sum, 2e-4);
+    EXPECT_NEAR(y[0][0].item<double>(), c.pixels[0], 1e-5);
+    EXPECT_NEAR(y[5][9].item<double>(), c.pixels[1], 1e-5);
+    EXPECT_NEAR(y[15][2].item<double>(), c.pixels[2], 1e-5);
+  }
 }
 
 TEST(Ada, MovesTheMapWithTheImage) {

@@ -17,9 +17,9 @@ class Discriminators : public torch::nn::Module {
     for (int64_t i = 0; i < levels; ++i) {
       const int64_t side = spec.size_px >> (levels - 1 - i);
       const int64_t channels = (residuals && i > 0 ? 6 : 3) + classes;
-      nets_.push_back(
-          register_module(fmt::format("level{}", side),
-                          nn::DcganDiscriminator(channels, side, options.discriminator_width, options.norm)));
+      nets_.push_back(register_module(
+          fmt::format("level{}", side),
+          nn::DcganDiscriminator(channels, side, options.discriminator_width, options.discriminator_norm)));
     }
     augment_ = register_module("augmentation", nn::Augmentation(options.augmentation));
   }
@@ -93,7 +93,8 @@ void LatentOptions::bind(Options& o) {
   o.add("latent", latent, "length of the noise z");
   o.add("width", width, "channels of the generator at half the image's side; doubled below, up to 8 times");
   o.add("discriminator_width", discriminator_width, "channels after a discriminator's first convolution");
-  o.add("norm", norm, "batch, instance or none");
+  o.add("norm", norm, "of the generator: batch, instance or none");
+  o.add("discriminator_norm", discriminator_norm, "batch, instance or none");
   o.add("class_conditional", class_conditional, "the condition can be asked for; the paper's models are unconditional");
   o.add("lr", lr, "Adam step size");
   o.add("beta1", beta1, "Adam's first decay");
@@ -108,8 +109,9 @@ void LatentOptions::validate(const ImageSpec& spec) const {
        {std::pair{"latent", latent}, {"width", width}, {"discriminator_width", discriminator_width}})
     if (value < 1 || value > 4096) throw UsageError("{} = {}, expected 1 to 4096", field, value);
   if (!(lr > 0)) throw UsageError("lr = {}, expected more than 0", lr);
-  if (norm != "batch" && norm != "instance" && norm != "none")
-    throw UsageError("norm = \"{}\", expected batch, instance or none", norm);
+  for (const auto& [field, value] : {std::pair{"norm", norm}, {"discriminator_norm", discriminator_norm}})
+    if (value != "batch" && value != "instance" && value != "none")
+      throw UsageError("{} = \"{}\", expected batch, instance or none", field, value);
   augmentation.validate();
 }
 

@@ -68,21 +68,22 @@ std::string judge_card(const recipe::BundleConfig& config, const data::DataSet& 
 
 }  // namespace
 
-std::string model_card(const recipe::BundleConfig& config, const data::DataSet& data) {
+std::string model_card(const recipe::BundleConfig& config, const recipe::Needs& needs, const data::DataSet& data) {
   if (recipe::is_judge(config.kind)) return judge_card(config, data);
   const auto& training = config.training;
   std::string text = fmt::format(
       "---\nlibrary_name: dermgan\ntags: [image-generation, dermatology, gan, {}]\n---\n# {} at {} px\n\nMakes "
-      "synthetic skin images to "
-      "order: condition, lesion size and place, skin colour. Research software, not a medical device; not for "
+      "synthetic skin images {}. Research software, not a medical device; not for "
       "diagnosis.\n\n",
-      config.recipe, config.recipe, config.size_px);
+      config.recipe, config.recipe, config.size_px,
+      needs.map     ? "to order: condition, lesion size and place, skin colour"
+      : needs.label ? "of a condition that is asked for; lesion and skin are as they come"
+                    : "from noise alone: condition, lesion and skin are as they come");
   text += "## Learned from\n\n";
   text += Learned(data).text(training);
-  text += fmt::format(
-      "\nSkin colours from ITA {:.0f} to {:.0f} degrees (5th to 95th percentile); beyond that it extrapolates, and "
-      "says so.\n",
-      config.offer.locus.low_ita(), config.offer.locus.high_ita());
+  const char* beyond = needs.map ? "; beyond that it extrapolates, and says so" : "";
+  text += fmt::format("\nSkin colours from ITA {:.0f} to {:.0f} degrees (5th to 95th percentile){}.\n",
+                      config.offer.locus.low_ita(), config.offer.locus.high_ita(), beyond);
   text += fmt::format("Lesion sizes from {:.2f} to {:.2f} of the image's side (5th to 95th percentile).\n\n",
                       config.offer.low_size, config.offer.high_size);
   text += fmt::format(

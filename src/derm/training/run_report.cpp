@@ -57,8 +57,21 @@ void write_run_report(const fs::path& run) {
     if (!entry.path().filename().string().starts_with("metric-")) continue;
     const auto lines = read_lines(entry.path());
     if (lines.empty()) continue;
-    // A judge's figures, each on its own scale; or a generator's KID.
+    // A judge's figures, each on its own scale; or a generator's KID; or how varied its images are.
     const bool judge = lines.front().contains("figures");
+    if (lines.front().contains("nearest")) {
+      report::Series pairs, nearest;
+      pairs.name = "any two", nearest.name = "the nearest two";
+      pairs.points = nearest.points = true;
+      for (const auto& line : lines)
+        for (auto& [series, key] : {std::pair{&pairs, "pairs"}, {&nearest, "nearest"}}) {
+          series->x.push_back(line.value("kimg", 0.0));
+          series->y.push_back(line.value(key, 0.0));
+        }
+      page.heading("How varied its images are");
+      page.plot(curves("difference of two images, over that of two photographs", "1: as varied", {pairs, nearest}));
+      continue;
+    }
     std::vector<std::string> names = {"KID"};
     if (judge) {
       names.clear();

@@ -19,6 +19,9 @@ namespace {
 
 constexpr int64_t kSampleBatch = 8;
 constexpr size_t kFewestForKid = 64, kMostForKid = 500;
+constexpr size_t kMostForDiversity = 64;
+constexpr int64_t kDiversityPx = 32;
+constexpr int kSampleRows = 4, kSampleColumns = 6;
 constexpr size_t kFigureBatch = 32, kMostForFigures = 500;
 
 tensor::Inputs slice(const tensor::Inputs& all, int64_t from) {
@@ -66,6 +69,16 @@ image::Image reals_sheet(const data::DataSet& data, const std::vector<size_t>& r
 }
 
 FixedSamples::FixedSamples(const recipe::Recipe& recipe, const data::Offer& offer, const data::MapSpec& map) {
+  if (const recipe::Needs needs = recipe.needs(); !needs.map) {
+    const size_t rows = needs.label ? offer.conditions.size() : kSampleRows;
+    if (needs.label) row_labels_ = offer.conditions;
+    rows_ = rows;
+    const auto count = static_cast<int64_t>(rows * kSampleColumns);
+    inputs_.latent = latents(needs, map.size_px, 1001, count);
+    // In the order of the sheet's columns: a whole column, then the next.
+    if (needs.label) inputs_.label = at::arange(count, at::kLong) % static_cast<int64_t>(rows);
+    return;
+  }
   const double low = offer.locus.low_ita(), high = offer.locus.high_ita();
   uint64_t seed = 1000;
   for (const double ita : {high, (low + high) / 2, low})
@@ -81,6 +94,7 @@ FixedSamples::FixedSamples(const recipe::Recipe& recipe, const data::Offer& offe
       }
     }
   row_labels_ = offer.conditions;
+  rows_ = row_labels_.size();
   inputs_ = loader::inputs_of(requests_, map);
   inputs_.latent = latents(recipe.needs(), map.size_px, seed + 1, static_cast<int64_t>(requests_.size()));
 }
@@ -90,9 +104,43 @@ image::Image FixedSamples::sheet(recipe::Generator& generator, const tensor::Com
   image::Grid grid;
   grid.column_labels = column_labels_;
   grid.row_labels = row_labels_;
-  grid.rows.resize(row_labels_.size());
-  for (size_t i = 0; i < images.size(); ++i) grid.rows[i % row_labels_.size()].push_back(images[i]);
+  grid.rows.resize(rows_);
+  for (size_t i = 0; i < images.size(); ++i) grid.rows[i % rows_].push_back(images[i]);
   return image::draw_grid(grid);
+}
+
+DiversityFigures diversity_of(const at::Tensor& made, const at::Tensor& real) {
+  TORCH_INTERNAL_ASSERT(made.size(0) == real.size(0) && made.size(0) >= 2);
+  const auto spread = [](const at::Tensor& images) {
+    const at::Tensor small = at::adaptive_avg_pool2d(images.to(at::kFloat), {kDiversityPx, kDiversityPx}).flatten(1);
+    const int64_t n = small.size(0);
+    const at::Tensor distance = at::cdist(small, small, 1).to(at::kDouble) / static_cast<double>(small.size(1));
+    const double pairs = distance.sum().item<double>() / static_cast<double>(n * (n - 1));
+    const at::Tensor itself = at::eye(n, distance.options()) * 1e9;
+    return std::pair{pairs, std::get<0>((distance + itself).min(1)).mean().item<double>()};
+  };
+  const auto [made_pairs, made_nearest] = spread(made);
+  const auto [real_pairs, real_nearest] = spread(real);
+  const auto over = [](double a, double b) { return b > 0 ? a / b : 1.0; };
+  return {.pairs = over(made_pairs, real_pairs),
+          .nearest = over(made_nearest, real_nearest),
+          .real_pairs = real_pairs,
+          .real_nearest = real_nearest,
+          .count = made.size(0)};
+}
+
+Diversity::Diversity(const recipe::Recipe& recipe, const data::DataSet& data, std::vector<size_t> rows,
+                     const data::MapSpec& map, data::Shape shape, uint64_t seed) {
+  Rng(mix_seed(seed, hash_text("diversity"))).shuffle(rows);
+  rows.resize(std::min(rows.size(), kMostForDiversity));
+  tensor::Batch batch = loader::read_rows(data, rows, map, shape, recipe.needs().map);
+  real_ = batch.image;
+  inputs_ = batch.inputs;
+  inputs_.latent = latents(recipe.needs(), map.size_px, 501, static_cast<int64_t>(rows.size()));
+}
+
+DiversityFigures Diversity::measure(recipe::Generator& generator, const tensor::ComputePolicy& policy) const {
+  return diversity_of(sample(generator, inputs_, policy), real_);
 }
 
 ValidationKid::ValidationKid(const recipe::Recipe& recipe, const data::DataSet& data, std::vector<size_t> rows,
@@ -104,7 +152,7 @@ ValidationKid::ValidationKid(const recipe::Recipe& recipe, const data::DataSet& 
     Rng(1).shuffle(rows);
     rows.resize(kMostForKid);
   }
-  tensor::Batch batch = loader::read_rows(data, rows, map, shape);
+  tensor::Batch batch = loader::read_rows(data, rows, map, shape, recipe.needs().map);
   real_features_ = extractor_->features(batch.image);
   inputs_ = batch.inputs;
   inputs_.latent = latents(recipe.needs(), map.size_px, 77, static_cast<int64_t>(rows.size()));

@@ -35,9 +35,16 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 constexpr double kDefaultEpochs = 200;
+constexpr double kYoungKimg = 5;  // a run that has not been varied yet is not said to collapse before
+constexpr const char *kVaried = "varied", *kCollapsed = "collapsed";
 constexpr double kLogSeconds = 5;  // at most this often, and at every snapshot
 constexpr int64_t kCheckEveryOnDevice =
     16;  // a GPU's losses are looked at in bundles, so that no step waits for the host
+
+data::DataSet opened(const TrainOptions& options) {
+  const data::DataSet all = data::DataSet::open(options.data);
+  return options.conditions.empty() ? all : all.only(options.conditions);
+}
 
 /// A loss value that has not been looked at yet.
 struct PendingTerm {
@@ -50,7 +57,7 @@ struct PendingTerm {
 class Trainer {
  public:
   Trainer(const TrainOptions& options, recipe::Recipe& recipe)
-      : options_(options), recipe_(recipe), data_(data::DataSet::open(options.data)) {
+      : options_(options), recipe_(recipe), data_(opened(options)) {
     options_.validate();
     if (options_.size_px == 0) options_.size_px = data_.size_px();
     if (options_.size_px == 0)
@@ -103,7 +110,7 @@ class Trainer {
     loading.seed = static_cast<uint64_t>(options_.seed);
     loading.threads = policy_.device.is_cpu() ? std::max(1, policy_.threads / 2) : policy_.threads;
     loading.map = map_;
-    loading.with_map = !judges_ || needs_.map;
+    loading.with_map = needs_.map;
     loading.shape = shape_;
     loading.augment = options_.augment;
     loader_ = std::make_unique<loader::Loader>(data_, rows_, loading);
@@ -130,12 +137,15 @@ class Trainer {
     board_ = &board;
     std::optional<FixedSamples> samples;
     std::optional<ValidationKid> kid;
+    std::optional<Diversity> diversity;
     std::optional<ValidationFigures> figures;
     if (judges_) {
       figures_ = &figures.emplace(recipe_, data_, validation_rows_, map_, shape_);
       if (!figures->available()) log_info("there are no validation images: no figures, and `best` follows `latest`");
     } else {
       samples_ = &samples.emplace(recipe_, offer_, map_);
+      if (Diversity::possible(rows_.size()) && !interrupt_requested())
+        diversity_ = &diversity.emplace(recipe_, data_, rows_, map_, shape_, static_cast<uint64_t>(options_.seed));
       kid_ = &kid.emplace(recipe_, data_, validation_rows_, map_, shape_, std::move(extractor_));
       if (!kid->available())
         log_info("{} validation images are fewer than 64: no KID, and `best` follows `latest`",
@@ -179,6 +189,7 @@ class Trainer {
     elapsed_before_ = state.at("elapsed_s");
     if (state.contains("best_kid")) best_ = state.at("best_kid");
     if (state.contains("best_figure")) best_ = state.at("best_figure");
+    diversity_state_ = state.value("diversity", std::string());
     for (auto& [name, player] : players_) {
       const fs::path file = checkpoint / (name + ".safetensors");
       tensor::load_state(*player, tensor::read_safetensors(file), file.string(), recipe_.hint());
@@ -277,6 +288,8 @@ class Trainer {
       batch.inputs.latent = draw({options_.batch, needs_.latent});
 
     recipe::StepMemo memo;
+    // A vector has no map beside it that would say in which type to compute.
+    if (batch.inputs.latent.defined()) batch.inputs.latent = policy_.activations(batch.inputs.latent);
     recipe::StepContext context{
         .batch = batch, .step = step_, .kimg = kimg(), .random = random, .memo = memo, .policy = policy_};
     lr_factor_ = recipe_.lr_factor(std::min(1.0, progress_share()));
@@ -407,6 +420,7 @@ class Trainer {
                metric["deviation"].get<double>(), metric["extractor"].get<std::string>(),
                metric["n_real"].get<int64_t>(), is_best ? ", best so far" : "");
     }
+    if (diversity_) look_at_diversity();
     if (!judges_) write_fakes(step_);
     const fs::path checkpoint = write_checkpoint(metric);
     point_to(run_, "latest", checkpoint);
@@ -417,6 +431,35 @@ class Trainer {
     last_snapshot_ = Clock::now();
     last_snapshot_kimg_ = kimg();
     last_snapshot_step_ = step_;
+  }
+
+  /// Says when the images become much more alike than the real ones are: once, until they have become varied again.
+  void look_at_diversity() {
+    const DiversityFigures found = diversity_->measure(dynamic_cast<recipe::Generator&>(*average_), policy_);
+    append_line(run_ / "metric-diversity.jsonl", {{"step", step_},
+                                                  {"kimg", kimg()},
+                                                  {"pairs", found.pairs},
+                                                  {"nearest", found.nearest},
+                                                  {"real_pairs", found.real_pairs},
+                                                  {"real_nearest", found.real_nearest},
+                                                  {"n", found.count},
+                                                  {"reference", "train"},
+                                                  {"ema", true}});
+    board_->scalar("metric/diversity_pairs", found.pairs, step_);
+    board_->scalar("metric/diversity_nearest", found.nearest, step_);
+    const double threshold = options_.metrics.diversity_threshold;
+    const bool low = std::min(found.pairs, found.nearest) < threshold;
+    if (low && diversity_state_.empty() && kimg() < kYoungKimg) return;  // all images of a young run look alike
+    if (low && diversity_state_ != kCollapsed)
+      log_warning(
+          "step {}, {:.2f} kimg: the images collapse: two of them differ by {:.2f} of what two photographs do, the two "
+          "nearest by {:.2f} (threshold {}; {} samples). Look at the latest fakes*.png; model.augmentation, a smaller "
+          "lr or another seed may help",
+          step_, kimg(), found.pairs, found.nearest, threshold, found.count);
+    if (!low && diversity_state_ == kCollapsed)
+      log_info("step {}, {:.2f} kimg: the images are varied again: {:.2f} and {:.2f} of the photographs' differences",
+               step_, kimg(), found.pairs, found.nearest);
+    diversity_state_ = low ? kCollapsed : kVaried;
   }
 
   fs::path write_checkpoint(const nlohmann::json& metric) {
@@ -434,6 +477,7 @@ class Trainer {
     nlohmann::json state = {
         {"format", 1}, {"step", step_}, {"kimg", kimg()}, {"elapsed_s", elapsed()}, {"code_version", version()}};
     if (std::isfinite(best_)) state[judges_ ? "best_figure" : "best_kid"] = best_;
+    if (!diversity_state_.empty()) state["diversity"] = diversity_state_;
     write_file(directory.path() / "state.json", state.dump(2) + "\n");
 
     recipe::BundleConfig config;
@@ -466,7 +510,7 @@ class Trainer {
     } else {
       config.canary = recipe::make_canary(dynamic_cast<recipe::Generator&>(*average_), config, needs_);
     }
-    recipe::BundleFiles files{.config = config, .generator = average_.get(), .card = model_card(config, data_)};
+    recipe::BundleFiles files{.config = config, .generator = average_.get(), .card = model_card(config, needs_, data_)};
     if (options_.with_discriminator && players_.contains("discriminator"))
       files.discriminator = players_.at("discriminator").get();
     recipe::write_bundle(directory.path() / "bundle", files);
@@ -498,6 +542,8 @@ class Trainer {
   std::unique_ptr<metrics::Extractor> extractor_ = metrics::random_extractor();
   ValidationKid* kid_ = nullptr;          ///< of a generator
   ValidationFigures* figures_ = nullptr;  ///< of a judge
+  Diversity* diversity_ = nullptr;        ///< of a generator with enough images to learn from
+  std::string diversity_state_;           ///< what was found last, kVaried or kCollapsed; "": nothing yet
   int64_t step_ = 0, last_log_step_ = 0, last_snapshot_step_ = 0;
   double elapsed_before_ = 0, last_snapshot_kimg_ = 0, lr_factor_ = 1;
   double best_ = std::numeric_limits<double>::infinity();
@@ -544,6 +590,7 @@ nlohmann::json environment_of(const tensor::ComputePolicy& policy) {
 void TrainOptions::bind(Options& o) {
   o.add("recipe", recipe, "the method; its options stand under [model]");
   o.add("data", data, "a data set as `dermgan prepare` writes it");
+  o.add("conditions", conditions, "train on the images of these conditions alone; empty: all of the data set");
   o.add("out", out, "where the run directory is made");
   o.add("name", name, "added to the run directory's name");
   o.add("size_px", size_px, "side of the images; 0: the data set's");
@@ -566,6 +613,8 @@ void TrainOptions::bind(Options& o) {
 void MetricsOptions::bind(Options& o) {
   o.add("extractor", extractor,
         "features of the validation KID: auto (the skin encoder where it is there), encoder, random, or a folder");
+  o.add("diversity_threshold", diversity_threshold,
+        "images less varied than this part of the real ones are said to collapse, in the log; 0: never");
 }
 
 void TrainOptions::validate() const {
@@ -581,6 +630,8 @@ void TrainOptions::validate() const {
   at_least("ema_kimg", ema_kimg, 0);
   at_least("snapshot_minutes", snapshot_minutes, 0);
   at_least("snapshot_kimg", snapshot_kimg, 0);
+  if (!(metrics.diversity_threshold >= 0 && metrics.diversity_threshold <= 1))
+    throw UsageError("metrics.diversity_threshold = {}, expected a number from 0 to 1", metrics.diversity_threshold);
   at_least("keep_checkpoints", static_cast<double>(keep_checkpoints), 1);
   if (size_px != 0 && (size_px < 64 || size_px > 512 || (size_px & (size_px - 1)) != 0))
     throw UsageError("size_px = {}, expected 64, 128, 256 or 512", size_px);

@@ -17,6 +17,8 @@ struct MetricsOptions {
   /// Features of the validation KID: auto (the skin encoder where it is there, else the random network), encoder,
   /// random, or the folder of an encoder. A run writes down what auto came to.
   std::string extractor = "auto";
+  /// A generator's images are said to collapse when they are less varied than this part of the real ones; 0: never.
+  double diversity_threshold = 0.5;
   void bind(Options& o);
 };
 
@@ -36,6 +38,7 @@ struct TrainOptions {
   double snapshot_minutes = 10;       ///< checkpoint, sample grid and validation KID; 0: only by kimg
   double snapshot_kimg = 0;           ///< the same by images shown; 0: off
   int64_t keep_checkpoints = 2;
+  std::vector<std::string> conditions;  ///< train on the images of these alone; empty: all
   std::string init_from;  ///< a bundle, checkpoint, or safetensors or .pth file whose fitting weights start the run
   bool with_discriminator = false;  ///< keep the discriminator in bundles
   loader::AugmentOptions augment;

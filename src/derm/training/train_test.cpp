@@ -15,6 +15,7 @@
 #include "derm/recipe/bundle.h"
 #include "derm/tensor/safetensors.h"
 #include "derm/training/run_directory.h"
+#include "derm/training/samples.h"
 
 namespace derm::training {
 namespace {
@@ -87,6 +88,153 @@ TEST_F(Training, TwiceNStepsIsNAndResumedN) {
   EXPECT_EQ(resumed.steps, 8);
   expect_same_weights(straight.run, whole.run);
   EXPECT_THAT(read_file(whole.run / "command.txt"), HasSubstr("resumed"));
+}
+
+TEST_F(Training, FromNoiseWithAdaptiveAugmentationTwiceNStepsIsNAndResumedN) {
+  for (const char* name : {"melano-dcgan", "melano-lapgan", "melano-ddgan"}) {
+    const auto tiny_of = [&] {
+      auto recipe = models::catalogue().make(name);
+      Options options;
+      recipe->bind(options);
+      for (const char* set : {"width=4", "discriminator_width=4", "class_conditional=true", "augmentation=ada",
+                              "augmentation_start=0.3", "augmentation_kimg=0.02"})
+        options.set(set);
+      return recipe;
+    };
+    TrainOptions options = small(0.024);
+    options.recipe = name;
+    auto recipe = tiny_of();
+    const auto straight = train(options, *recipe, models::catalogue(), "a test");
+    EXPECT_EQ(straight.steps, 12);
+    options.snapshot_kimg = 0.012;
+    options.keep_checkpoints = 9;
+    recipe = tiny_of();
+    const auto whole = train(options, *recipe, models::catalogue(), "a test");
+    fs::remove(whole.run / "latest");
+    point_to(whole.run, "latest", whole.run / "checkpoints" / "step-000006");
+    fs::remove_all(whole.run / "checkpoints" / "step-000012");
+    resume(whole.run, {}, models::catalogue(), "resumed");
+    expect_same_weights(straight.run, whole.run);
+    const auto state = tensor::read_safetensors(straight.run / "latest" / "discriminator.safetensors").tensors;
+    ASSERT_TRUE(state.contains("augmentation.probability"));
+    const double probability = state.at("augmentation.probability").item<double>();
+    // Three moves of 8 images of 20 each, up or down from 0.3.
+    EXPECT_TRUE(std::abs(probability - 0.3) > 0.01 && probability >= 0 && probability <= 1) << probability;
+    const auto loaded = recipe::load_bundle(recipe::find_bundle(whole.run), models::catalogue(), at::kCPU);
+    EXPECT_THAT(read_file(whole.run / "README.md"), HasSubstr("of a condition that is asked for"));
+  }
+}
+
+TEST_F(Training, OnSomeConditionsSeesTheirImagesAlone) {
+  const data::DataSet data = data::DataSet::open(root_ / "data");
+  const std::string wanted = data.conditions().front();
+  TrainOptions options = small(0.004);
+  options.conditions = {wanted};
+  const auto outcome = run(options);
+  const auto config = recipe::read_bundle_config(recipe::find_bundle(outcome.run));
+  EXPECT_EQ(config.conditions, std::vector<std::string>{wanted});
+  EXPECT_EQ(config.offer.conditions, std::vector<std::string>{wanted});
+  const auto rows = data.usable("train");
+  const auto expected =
+      std::count_if(rows.begin(), rows.end(), [&](size_t row) { return data.records()[row].condition == wanted; });
+  EXPECT_EQ(config.training.at("images").get<int64_t>(), expected);
+  EXPECT_LT(expected, static_cast<int64_t>(rows.size()));
+  options.conditions = {"nevvus"};
+  EXPECT_THROW(run(options), UsageError);
+}
+
+/// One colour an image, `spread` times its noise. Its only loss pulls the spread to where `course` wants it.
+class Colours : public recipe::Recipe {
+ public:
+  explicit Colours(std::vector<double> course) : course_(std::move(course)) {}
+
+  class Net : public recipe::Generator {
+   public:
+    Net() {
+      spread = register_parameter("spread", torch::ones({1}));
+      register_buffer("side", torch::full({1}, 64));
+    }
+    at::Tensor generate(const tensor::Inputs& inputs) override {
+      return torch::tanh(0.5 * spread * inputs.latent.to(torch::kFloat)).reshape({-1, 3, 1, 1}).expand({-1, 3, 64, 64});
+    }
+    at::Tensor spread;
+  };
+
+  void bind(Options& o) override { o.add("unused", unused_, "nothing"); }
+  void validate(const recipe::ImageSpec&) const override {}
+  recipe::Needs needs() const override { return {.latent = 3}; }
+  recipe::Players make_players(const recipe::ImageSpec&, at::Generator&) const override {
+    return {{"generator", std::make_shared<Net>()}};
+  }
+  std::vector<recipe::Phase> phases(const recipe::Players& players) const override {
+    return {{"g_main", "generator", 1, [players, course = course_](recipe::StepContext& context) {
+               const double target = course.at(static_cast<size_t>(context.step / 12));
+               const auto& net = dynamic_cast<Net&>(*players.at("generator"));
+               return std::vector<recipe::LossTerm>{{"pull", (net.spread - target).square().sum(), 1.0}};
+             }}};
+  }
+  recipe::AdamSpec optimiser(const std::string&) const override { return {.lr = 0.2}; }
+  std::string hint() const override { return "colours"; }
+
+ private:
+  std::vector<double> course_;
+  bool unused_ = false;
+};
+
+TEST_F(Training, SaysOnceAFallThatImagesCollapse) {
+  const auto outcome_of = [](std::vector<double> course, double threshold) {
+    TrainOptions options = small(0.024 * static_cast<double>(course.size()));
+    options.recipe = "colours";
+    options.ema_kimg = 0;
+    options.snapshot_kimg = 0.024;  // 12 steps of 2
+    options.metrics.extractor = "random";
+    options.metrics.diversity_threshold = threshold;
+    Colours recipe(std::move(course));
+    const fs::path run = train(options, recipe, models::catalogue(), "a test").run;
+    const std::string log = read_file(run / "log.txt");
+    std::vector<nlohmann::json> lines;
+    std::ifstream in(run / "metric-diversity.jsonl");
+    for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+    const auto times = [&](const std::string& text) {
+      size_t count = 0;
+      for (size_t at = log.find(text); at != std::string::npos; at = log.find(text, at + 1)) ++count;
+      return count;
+    };
+    return std::tuple{times("the images collapse"), times("varied again"), lines};
+  };
+  // Falls, stays down, comes back, falls again.
+  const auto [said, again, lines] = outcome_of({1, 0, 0, 1, 0}, 0.5);
+  EXPECT_EQ(said, 2u);
+  EXPECT_EQ(again, 1u);
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_LT(lines[2]["pairs"].get<double>(), 0.2);
+  EXPECT_GT(lines[3]["pairs"].get<double>(), 1.0);  // colours over the whole range differ more than skin does
+  const auto [healthy, never, healthy_lines] = outcome_of({1, 1}, 0.5);
+  EXPECT_EQ(healthy, 0u);
+  EXPECT_EQ(never, 0u);
+  EXPECT_GT(healthy_lines.back()["nearest"].get<double>(), 0.5);
+  EXPECT_EQ(std::get<0>(outcome_of({1, 0}, 0)), 0u);    // switched off
+  EXPECT_EQ(std::get<0>(outcome_of({0, 0}, 0.5)), 0u);  // all images of a young run look alike
+}
+
+TEST(Diversity, Is1OfPhotographsThemselvesAnd0OfOneImage) {
+  torch::manual_seed(1);
+  const at::Tensor real = torch::rand({16, 3, 64, 64}) + torch::rand({16, 3, 1, 1});
+  const DiversityFigures same = diversity_of(real, real),
+                         one = diversity_of(real.narrow(0, 0, 1).expand_as(real), real);
+  EXPECT_DOUBLE_EQ(same.pairs, 1);
+  EXPECT_DOUBLE_EQ(same.nearest, 1);
+  EXPECT_NEAR(one.pairs, 0, 1e-6);
+  EXPECT_NEAR(one.nearest, 0, 1e-6);
+  // Two images, eight times each: 8 of the 15 others are the other one; the nearest is itself again.
+  const at::Tensor two = real.narrow(0, 0, 2).repeat({8, 1, 1, 1});
+  const DiversityFigures of_two = diversity_of(two, real);
+  const double apart = (torch::adaptive_avg_pool2d(real[0], {32, 32}) - torch::adaptive_avg_pool2d(real[1], {32, 32}))
+                           .abs()
+                           .mean()
+                           .item<double>();
+  EXPECT_NEAR(of_two.pairs * of_two.real_pairs, apart * 8 / 15, 1e-5);
+  EXPECT_NEAR(of_two.nearest, 0, 1e-6);
 }
 
 TEST_F(Training, GivesTheSameWeightsAgain) {

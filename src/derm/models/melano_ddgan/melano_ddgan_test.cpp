@@ -75,6 +75,28 @@ TEST_P(MelanoDdgan, DiscriminatorsSeeImagesAtEveryLevel) {
   for (const auto& level : small.generator().levels(small.batch.inputs)) EXPECT_FALSE(level.low.defined());
 }
 
+TEST_P(MelanoDdgan, EveryLevelAddsToTheDoubledImageBelow) {
+  Small small(GetParam());
+  const torch::NoGradGuard guard;
+  small.generator().eval();
+  for (auto& p : small.generator().named_parameters())
+    if (p.key().starts_with("rgb") && !p.key().starts_with("rgb8.")) p.value().zero_();
+  const auto levels = small.generator().levels(small.batch.inputs);
+  ASSERT_EQ(levels.size(), kSides.size());
+  for (size_t i = 1; i < levels.size(); ++i) {
+    EXPECT_EQ(levels[i].image.size(2), kSides[i]);
+    const at::Tensor fixed = nn::doubled(levels[i - 1].image);
+    const double off = (levels[i].image - fixed).abs().max().item<double>() / fixed.abs().max().item<double>();
+    if (std::string(GetParam()) == "resize") {
+      EXPECT_LT(off, 1e-6);  // nothing was added: the fixed doubling alone
+    } else {
+      EXPECT_GT(off, 0.1);  // the doubling is learnt, and starts at random
+    }
+  }
+  const auto names = small.parameter_names("generator");
+  EXPECT_EQ(std::count(names.begin(), names.end(), "image64.weight"), std::string(GetParam()) == "deconv");
+}
+
 TEST_P(MelanoDdgan, ALossAtALevelReachesEveryGeneratorBelowIt) {
   Small small(GetParam());
   at::Generator random = at::detail::createCPUGenerator(2);
