@@ -106,7 +106,7 @@ SHARES = {
 }
 
 
-def bootstrap(rows, choose, of, draws=2000):
+def bootstrap(rows, choose, of, draws=10000):
     readers, images = sorted({r["reader"] for r in rows}), sorted({r["image"] for r in rows})
     pool = {r["image"]: r["pool"] for r in rows}
     value, there = np.zeros((len(readers), len(images))), np.zeros((len(readers), len(images)))

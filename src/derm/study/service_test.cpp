@@ -31,7 +31,7 @@ class ServiceTest : public testing::Test {
   ServiceTest() : folder_("study-service") {}
   void begin(const NewStudy& wish) {
     made_ = make_study(wish);
-    service_ = std::make_unique<Service>(study());
+    service_ = std::make_unique<Service>(wish.out);
     server_ = std::make_unique<http::Server>(http::ServerOptions{});
     service_->add_routes(*server_);
     server_->start();
@@ -292,43 +292,49 @@ std::vector<double> features_of(const http::Answer& a) {
   }
   const size_t scan = a.body.find("\xff\xda");
   f.push_back(static_cast<double>(scan));
-  for (size_t i = 0; i < 640; ++i) f.push_back(static_cast<uint8_t>(a.body[i]));
+  // Up to the end of the scan's own header, which has 14 bytes; all images share the place.
+  for (size_t i = 0; i < scan + 14; ++i) f.push_back(static_cast<uint8_t>(a.body[i]));
   for (size_t i = a.body.size() - 16; i < a.body.size(); ++i) f.push_back(static_cast<uint8_t>(a.body[i]));
   return f;
 }
 
-/// A classifier by the nearest of the two classes' means, every feature scaled, each image judged by the others: the
-/// scores of all, and whether they are real.
-Estimate auc_of(const std::vector<std::vector<double>>& features, const std::vector<bool>& real) {
-  const size_t n = features.size(), d = features.front().size();
-  std::vector<double> scores;
-  for (size_t out = 0; out < n; ++out) {
-    std::vector<double> mean[2] = {std::vector<double>(d), std::vector<double>(d)}, all(d), square(d);
-    double count[2] = {0, 0};
-    for (size_t i = 0; i < n; ++i) {
-      if (i == out) continue;
-      ++count[real[i]];
-      for (size_t j = 0; j < d; ++j) {
-        mean[real[i]][j] += features[i][j];
-        square[j] += features[i][j] * features[i][j];
-      }
+struct Sent {
+  std::vector<std::vector<double>> features;
+  std::vector<bool> real;
+};
+
+/// A classifier by the nearest of the two classes' means, every feature scaled, taught by some images and asked about
+/// others: the area under its curve. (Leaving one image out at a time would make the scores depend on each other, and
+/// the area stray half as far again as its interval says.)
+Estimate auc_of(const Sent& taught, const Sent& asked) {
+  const size_t d = taught.features.front().size();
+  std::vector<double> mean[2] = {std::vector<double>(d), std::vector<double>(d)}, square(d);
+  double count[2] = {0, 0};
+  for (size_t i = 0; i < taught.real.size(); ++i) {
+    ++count[taught.real[i]];
+    for (size_t j = 0; j < d; ++j) {
+      mean[taught.real[i]][j] += taught.features[i][j];
+      square[j] += taught.features[i][j] * taught.features[i][j];
     }
+  }
+  std::vector<double> scores;
+  for (const std::vector<double>& features : asked.features) {
+    if (features.size() != d) return Estimate::none("the headers of two images differ in length");
     double score = 0;
     for (size_t j = 0; j < d; ++j) {
       const double total = (mean[0][j] + mean[1][j]) / (count[0] + count[1]);
       const double variance = square[j] / (count[0] + count[1]) - total * total;
       if (variance < 1e-9) continue;
       const double m0 = mean[0][j] / count[0], m1 = mean[1][j] / count[1];
-      score += (m1 - m0) * (features[out][j] - (m0 + m1) / 2) / variance;
+      score += (m1 - m0) * (features[j] - (m0 + m1) / 2) / variance;
     }
     scores.push_back(score);
   }
-  return area_under_curve(scores, real);
+  return area_under_curve(scores, asked.real);
 }
 
 TEST_F(ServiceTest, HeadersAndLengthsDoNotTellTheSource) {
   // Synthetic images much smoother than the real ones: unpadded, their length alone gives them away.
-  NewStudy wish = testing_shop::small_study(study());
   const fs::path smooth = folder_.path() / "smooth";
   fs::copy(testing_shop::pools() / "a", smooth, fs::copy_options::recursive);
   for (const auto& entry : fs::directory_iterator(smooth / "images")) {
@@ -339,32 +345,45 @@ TEST_F(ServiceTest, HeadersAndLengthsDoNotTellTheSource) {
     }
     image::write_png(entry.path(), picture);
   }
-  wish.synthetic = {{"smooth", smooth}};
-  wish.design.groups = {{"one", 1}};
-  wish.design.blocks = 1;
-  wish.design.images_per_reader = 80;
-  wish.design.repeats = 0;
-  wish.design.by_condition = false;
-  begin(wish);
-  std::map<std::string, bool> real;
-  for (const KeyImage& i : open_key(study(), study() / "key.json").images) real[i.image] = i.real;
-  std::vector<std::vector<double>> sent, unpadded;
-  std::vector<bool> labels;
-  http::Client client(server_->port());
-  for (json now = state(client, 0); !now.at("current").is_null();) {
-    const http::Answer image = client.get(now.at("current").at("image"), as(0));
-    ASSERT_EQ(image.status, 200);
-    labels.push_back(real.at(service_->store().current(1)->image));
-    sent.push_back(features_of(image));
-    // The length that it has by itself: up to the end of the picture.
-    unpadded.push_back({static_cast<double>(image::encode_jpeg(image::decode_image(image.body, "image"), 92).size())});
-    now = json::parse(client.post_json("/v1/study/answers", good(token_of(now)).dump(), as(0)).body).at("state");
+  // Names and padding come from the system's random generator, so every run looks at other bytes: the interval is one
+  // that misses chance once in a thousand runs.
+  Sent taught[2], asked[2];  // as it is sent; the length alone, without the padding
+  for (const char* name : {"s1", "s2", "s3"}) {
+    NewStudy wish = testing_shop::small_study(folder_.path() / name);
+    wish.synthetic = {{"smooth", smooth}};
+    wish.design.groups = {{"one", 1}};
+    wish.design.blocks = 1;
+    wish.design.images_per_reader = 80;
+    wish.design.repeats = 0;
+    wish.design.by_condition = false;
+    begin(wish);
+    std::map<std::string, bool> real;
+    for (const KeyImage& i : open_key(wish.out, wish.out / "key.json").images) real[i.image] = i.real;
+    Sent* const to = std::string(name) == "s1" ? taught : asked;
+    http::Client client(server_->port());
+    for (json now = state(client, 0); !now.at("current").is_null();) {
+      const http::Answer image = client.get(now.at("current").at("image"), as(0));
+      ASSERT_EQ(image.status, 200);
+      const bool is_real = real.at(service_->store().current(1)->image);
+      to[0].features.push_back(features_of(image));
+      // The length that it has by itself: up to the end of the picture.
+      to[1].features.push_back(
+          {static_cast<double>(image::encode_jpeg(image::decode_image(image.body, "image"), 92).size())});
+      for (Sent* one : {&to[0], &to[1]}) one->real.push_back(is_real);
+      now = json::parse(client.post_json("/v1/study/answers", good(token_of(now)).dump(), as(0)).body).at("state");
+    }
+    server_.reset();
   }
-  ASSERT_EQ(labels.size(), 82u);
-  const Estimate blinded = auc_of(sent, labels), bare = auc_of(unpadded, labels);
+  ASSERT_EQ(taught[0].real.size(), 82u);
+  ASSERT_EQ(asked[0].real.size(), 164u);
+  const Estimate blinded = auc_of(taught[0], asked[0]), bare = auc_of(taught[1], asked[1]);
   ASSERT_TRUE(blinded.low) << blinded.reason;
-  EXPECT_LE(*blinded.low, 0.5) << *blinded.value;
-  EXPECT_GE(*blinded.high, 0.5) << *blinded.value;
+  // From 95 to 99.9 %, on the scale of the interval (the logit).
+  const auto logit = [](double p) { return std::log(p / (1 - p)); };
+  const double wider = normal_quantile(0.9995) / normal_quantile(0.975);
+  const double middle = logit(*blinded.value);
+  EXPECT_LE(middle + wider * (logit(*blinded.low) - middle), 0) << *blinded.value;
+  EXPECT_GE(middle + wider * (logit(*blinded.high) - middle), 0) << *blinded.value;
   EXPECT_GT(bare.low.value_or(*bare.value), 0.7) << "the same classifier finds what is there to be found";
 }
 
