@@ -156,7 +156,7 @@ void AugmentOptions::validate() const {
 
 struct Loader::Impl {
   Impl(const data::DataSet& data_set, std::vector<size_t> chosen, const LoaderOptions& given)
-      : data(data_set), rows(std::move(chosen)), options(given), cache(rows.size()) {
+      : data(data_set), rows(std::move(chosen)), options(given), cache(rows.size()), batch(given.batch) {
     const int count = options.threads;
     threads.reserve(static_cast<size_t>(count));
     for (int i = 0; i < count; ++i) threads.emplace_back([this] { work(); });
@@ -178,19 +178,20 @@ struct Loader::Impl {
 
   void work() {
     for (;;) {
-      int64_t number = 0, first = 0;
+      int64_t number = 0, first = 0, count = 0;
       uint64_t mine = 0;
       {
         std::unique_lock lock(mutex);
         work_to_do.wait(lock, [&] { return stopping || claimed < delivered + options.prefetch; });
         if (stopping) return;
         number = claimed++;
-        first = start + number * options.batch;
+        count = batch;
+        first = start + number * count;
         mine = generation;
       }
       Result result;
       try {
-        result.batch = make(first, mine);
+        result.batch = make(first, count, mine);
       } catch (...) {
         result.error = std::current_exception();
       }
@@ -203,19 +204,19 @@ struct Loader::Impl {
     }
   }
 
-  tensor::Batch make(int64_t first, uint64_t mine) {
-    tensor::Batch batch = new_batch(options.batch, options.map, options.with_map);
-    for (int64_t i = 0; i < options.batch; ++i) {
-      if (stopping || mine != generation) return batch;  // nobody waits for it any more
+  tensor::Batch make(int64_t first, int64_t count, uint64_t mine) {
+    tensor::Batch made = new_batch(count, options.map, options.with_map);
+    for (int64_t i = 0; i < count; ++i) {
+      if (stopping || mine != generation) return made;  // nobody waits for it any more
       const auto k = static_cast<uint64_t>(first + i);
       const size_t slot = slot_of(k);
       const std::shared_ptr<const Row> row = get(slot);
       Rng rng(mix_seed(mix_seed(options.seed, hash_text("augment")), k));
       Augmentation a = Augmentation::draw(options.augment, rng);
       if (kept_share(row->request, a) < kLeastShare) a.x = a.y = 0, a.side = 1;
-      write_sample(batch, i, *row, rows[slot], a, options.map);
+      write_sample(made, i, *row, rows[slot], a, options.map);
     }
-    return batch;
+    return made;
   }
 
   /// Position in `rows` of sample k.
@@ -263,6 +264,7 @@ struct Loader::Impl {
   std::mutex mutex;
   std::condition_variable work_to_do, batch_ready;
   std::map<int64_t, Result> ready;
+  int64_t batch = 0;                              ///< images in each
   int64_t start = 0, claimed = 0, delivered = 0;  ///< first sample of the stream; batches since then
   std::atomic<uint64_t> generation{0};
   std::atomic<bool> stopping{false};
@@ -306,13 +308,15 @@ tensor::Batch Loader::next() {
   return batch;
 }
 
-void Loader::seek(int64_t sample) {
+void Loader::seek(int64_t sample, int64_t batch) {
   if (sample < 0) throw UsageError("loader: seek to sample {}, which must be at least 0", sample);
+  if (batch < 0) throw UsageError("loader: a batch of {} was asked for, which must be at least 1", batch);
   {
     const std::lock_guard lock(impl_->mutex);
     ++impl_->generation;
     impl_->ready.clear();
     impl_->start = sample;
+    if (batch > 0) impl_->batch = batch;
     impl_->claimed = impl_->delivered = 0;
   }
   impl_->work_to_do.notify_all();

@@ -43,9 +43,11 @@ class Loader {
   /// @throws DataError: an image that cannot be read (at the latest in next(), naming the file)
   Loader(const data::DataSet& data, std::vector<size_t> rows, const LoaderOptions& options);
   ~Loader();
-  tensor::Batch next();       ///< on the CPU, float32, contiguous; latent undefined, map too without with_map
-  void seek(int64_t sample);  ///< the next batch begins with this sample of the stream
-  double waited_s() const;    ///< how long next() has waited for data in all
+  tensor::Batch next();  ///< on the CPU, float32, contiguous; latent undefined, map too without with_map
+  /// The next batch begins with this sample of the stream.
+  /// @param batch  images in it and in those that follow; 0: as many as before
+  void seek(int64_t sample, int64_t batch = 0);
+  double waited_s() const;  ///< how long next() has waited for data in all
 
  private:
   struct Impl;

@@ -157,6 +157,19 @@ TEST_F(LoaderTest, SeekingIsTheSameAsSkipping) {
   EXPECT_TRUE(same(fresh.next(), seeking.next()));
 }
 
+TEST_F(LoaderTest, AnotherBatchGoesOnInTheSameStream) {
+  const auto data = make(5, 32);
+  Loader two(data, all(data), options(32, 2)), six(data, all(data), options(32, 2));
+  six.next();
+  six.seek(2, 6);
+  const auto together = six.next();
+  ASSERT_EQ(together.image.size(0), 6);
+  two.next();
+  for (int64_t i = 0; i < 3; ++i) EXPECT_TRUE(torch::equal(two.next().image, together.image.narrow(0, 2 * i, 2))) << i;
+  EXPECT_TRUE(torch::equal(two.next().image, six.next().image.narrow(0, 0, 2)));
+  EXPECT_THROW(six.seek(0, -1), UsageError);
+}
+
 TEST_F(LoaderTest, EveryRowComesOnceAnEpochInAnotherOrderEachTime) {
   const auto data = make(12, 16);
   Loader loader(data, all(data), options(16, 4));

@@ -3,11 +3,10 @@
 #include <torch/torch.h>
 
 #include "derm/base/error.h"
+#include "derm/nn/activations.h"
 
 namespace derm::nn {
-namespace {
 
-/// A parameter in the type and memory format of the activations. Differentiable: the gradient comes back in fp32.
 at::Tensor like_activations(const at::Tensor& parameter, const at::Tensor& x) {
   if (!parameter.defined()) return parameter;
   if (parameter.dim() != 4) return parameter.to(x.scalar_type());
@@ -15,6 +14,8 @@ at::Tensor like_activations(const at::Tensor& parameter, const at::Tensor& x) {
       x.is_contiguous(at::MemoryFormat::ChannelsLast) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
   return parameter.to(x.scalar_type()).contiguous(format);
 }
+
+namespace {
 
 /// Doubling the side by a convolution, as four 2x2 convolutions on the small map, one for each output phase (2i + p, 2j
 /// + q): for nearest-neighbour doubling and a 3x3 kernel that is exact at 4/9 of the arithmetic, and a 4x4 transposed

@@ -16,18 +16,18 @@ Adam::Adam(std::vector<std::pair<std::string, at::Tensor>> parameters, const rec
     second_.push_back(torch::zeros_like(tensor, at::MemoryFormat::Contiguous));
     tensors_.push_back(tensor);
   }
-  steps_ = torch::zeros({1}, torch::kLong);
+  steps_ = torch::zeros({static_cast<int64_t>(tensors_.size())}, torch::kLong);
 }
 
 void Adam::step(const std::vector<at::Tensor>& gradients, double lr_factor) {
   torch::NoGradGuard guard;
   TORCH_INTERNAL_ASSERT(gradients.size() == tensors_.size());
-  const int64_t t = ++*steps_.data_ptr<int64_t>();
-  const double correction1 = 1.0 - std::pow(spec_.beta1, static_cast<double>(t));
-  const double correction2 = 1.0 - std::pow(spec_.beta2, static_cast<double>(t));
-  const double rate = spec_.lr * lr_factor / correction1, root = 1.0 / std::sqrt(correction2);
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (!gradients[i].defined()) continue;
+    const int64_t t = ++steps_.data_ptr<int64_t>()[i];
+    const double correction1 = 1.0 - std::pow(spec_.beta1, static_cast<double>(t));
+    const double correction2 = 1.0 - std::pow(spec_.beta2, static_cast<double>(t));
+    const double rate = spec_.lr * lr_factor / correction1, root = 1.0 / std::sqrt(correction2);
     at::Tensor& p = tensors_[i];
     const at::Tensor g = gradients[i].to(at::kFloat).contiguous();
     if (p.is_cpu() && p.is_contiguous()) {
@@ -66,7 +66,9 @@ void Adam::load(const tensor::SafeTensors& state, const std::string& prefix, con
   torch::NoGradGuard guard;
   for (auto& [name, ours] : this->state(prefix)) {
     const auto found = state.tensors.find(name);
-    if (found == state.tensors.end() || found->second.sizes() != ours.sizes())
+    // One count for all is how checkpoints had it once.
+    const bool common_count = name == prefix + "step" && found != state.tensors.end() && found->second.numel() == 1;
+    if (found == state.tensors.end() || (found->second.sizes() != ours.sizes() && !common_count))
       throw DataError("{}: the optimiser state '{}' is missing or of another shape; resume with the options of the run",
                       where, name);
     at::Tensor target = ours;

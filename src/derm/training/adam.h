@@ -16,10 +16,11 @@ class Adam {
   Adam(std::vector<std::pair<std::string, at::Tensor>> parameters, const recipe::AdamSpec& spec);
 
   /// One step. On the CPU one fused pass over each parameter; elsewhere tensor operations.
-  /// @param gradients  in the order of the parameters; undefined ones leave their parameter as it is
+  /// @param gradients  in the order of the parameters; undefined ones leave their parameter as it is, and its own count
+  ///                   of steps too, so that layers which join later start as all others did
   void step(const std::vector<at::Tensor>& gradients, double lr_factor);
 
-  /// `NAME.exp_avg`, `NAME.exp_avg_sq`, and the step count.
+  /// `NAME.exp_avg`, `NAME.exp_avg_sq`, and `step`, a count for each parameter.
   tensor::NamedTensors state(const std::string& prefix) const;
   void load(const tensor::SafeTensors& state, const std::string& prefix, const std::string& where);
 
@@ -29,7 +30,7 @@ class Adam {
   recipe::AdamSpec spec_;
   std::vector<std::string> names_;
   std::vector<at::Tensor> tensors_, first_, second_;
-  at::Tensor steps_;  ///< int64 on the CPU
+  at::Tensor steps_;  ///< [parameters] int64 on the CPU
 };
 
 }  // namespace derm::training

@@ -19,6 +19,7 @@
 #include "derm/judges/skin_encoder.h"
 #include "derm/nn/ema.h"
 #include "derm/recipe/bundle.h"
+#include "derm/recipe/growing.h"
 #include "derm/tensor/pth.h"
 #include "derm/tensor/state.h"
 #include "derm/training/adam.h"
@@ -57,7 +58,10 @@ struct PendingTerm {
 class Trainer {
  public:
   Trainer(const TrainOptions& options, recipe::Recipe& recipe)
-      : options_(options), recipe_(recipe), data_(opened(options)) {
+      : options_(options),
+        recipe_(recipe),
+        growing_(dynamic_cast<recipe::Growing*>(&recipe)),
+        data_(opened(options)) {
     options_.validate();
     if (options_.size_px == 0) options_.size_px = data_.size_px();
     if (options_.size_px == 0)
@@ -78,6 +82,9 @@ class Trainer {
       spec_.counts.push_back(std::count_if(rows_.begin(), rows_.end(),
                                            [&](size_t row) { return data_.records()[row].condition == condition; }));
     recipe.validate(spec_);
+    if (options_.kimg == 0 && options_.minutes == 0)
+      options_.kimg = kDefaultEpochs * static_cast<double>(rows_.size()) / 1000;
+    if (growing_) growing_->settle(spec_, options_.kimg);
     needs_ = recipe.needs();
     kept_ = recipe::kept_player(recipe.kind());
     judges_ = recipe::is_judge(recipe.kind());
@@ -85,8 +92,6 @@ class Trainer {
         .encoding = needs_.encoding, .conditions = data_.conditions(), .size_px = static_cast<int>(options_.size_px)};
     offer_ = data::offer_of(data_);
     offer_.shape = shape_ == data::Shape::mask ? data::Shape::blob : shape_;
-    if (options_.kimg == 0 && options_.minutes == 0)
-      options_.kimg = kDefaultEpochs * static_cast<double>(rows_.size()) / 1000;
 
     policy_ = tensor::choose_policy(options_.compute);
     at::Generator random =
@@ -155,7 +160,8 @@ class Trainer {
       image::write_png(run / "reals.png", reals_sheet(data_, rows_, options_.size_px));
       if (!judges_) write_fakes(0);
     }
-    loader_->seek(step_ * options_.batch);
+    seek();
+    last_log_images_ = images_;
     started_ = Clock::now();
     last_log_ = last_snapshot_ = started_;
     last_snapshot_kimg_ = kimg();
@@ -186,6 +192,7 @@ class Trainer {
   void load_checkpoint(const fs::path& checkpoint) {
     const auto state = nlohmann::json::parse(read_file(checkpoint / "state.json"));
     step_ = state.at("step");
+    images_ = state.value("images", step_ * options_.batch);
     elapsed_before_ = state.at("elapsed_s");
     if (state.contains("best_kid")) best_ = state.at("best_kid");
     if (state.contains("best_figure")) best_ = state.at("best_figure");
@@ -202,9 +209,10 @@ class Trainer {
     last_snapshot_step_ = step_;
   }
 
-  /// Seconds a step, after one that warms up.
+  /// Seconds a step at the end of the run, after one that warms up.
   double measure_step(int steps) {
-    loader_->seek(0);
+    images_ = options_.kimg > 0 ? static_cast<int64_t>(options_.kimg * 1000) : int64_t{1} << 40;
+    seek();
     one_step();
     const auto start = Clock::now();
     for (int i = 0; i < steps; ++i) one_step();
@@ -212,6 +220,7 @@ class Trainer {
     return seconds_since(start) / steps;
   }
 
+  int64_t first_batch() const { return growing_ ? growing_->batch_at(0, options_.batch) : options_.batch; }
   double total_kimg() const { return options_.kimg; }
   int64_t checkpoint_bytes() const {
     int64_t weights = 0;
@@ -224,7 +233,7 @@ class Trainer {
   const data::DataSet& data() const { return data_; }
 
  private:
-  double kimg() const { return static_cast<double>(step_ * options_.batch) / 1000; }
+  double kimg() const { return static_cast<double>(images_) / 1000; }
   double elapsed() const { return elapsed_before_ + seconds_since(started_); }
 
   /// The part of the run that is done: by images, by the clock, whichever is further.
@@ -266,7 +275,16 @@ class Trainer {
     take("discriminator", discriminator_file);
   }
 
+  int64_t batch_now() const { return growing_ ? growing_->batch_at(kimg(), options_.batch) : options_.batch; }
+
+  /// The loader goes on from where the run is, with the batch that the recipe has there.
+  void seek() {
+    batch_ = batch_now();
+    loader_->seek(images_, batch_);
+  }
+
   void one_step() {
+    if (batch_now() != batch_) seek();
     tensor::Batch batch = loader_->next();
     batch.image = batch.image.to(policy_.device, /*non_blocking=*/true);
     batch.region = batch.region.to(policy_.device, /*non_blocking=*/true);
@@ -283,9 +301,9 @@ class Trainer {
     };
     if (needs_.noise_planes > 0)
       batch.inputs.latent =
-          policy_.activations(draw({options_.batch, needs_.noise_planes, options_.size_px, options_.size_px}));
+          policy_.activations(draw({batch_, needs_.noise_planes, options_.size_px, options_.size_px}));
     else if (needs_.latent > 0)
-      batch.inputs.latent = draw({options_.batch, needs_.latent});
+      batch.inputs.latent = draw({batch_, needs_.latent});
 
     recipe::StepMemo memo;
     // A vector has no map beside it that would say in which type to compute.
@@ -309,11 +327,12 @@ class Trainer {
       adam.step(gradients, lr_factor_);
     }
     const double half_life = options_.ema_kimg * 1000;
-    const double decay = half_life > 0 ? std::pow(0.5, static_cast<double>(options_.batch) / half_life) : 0;
+    const double decay = half_life > 0 ? std::pow(0.5, static_cast<double>(batch_) / half_life) : 0;
     // Early on the average follows quickly, so that the first pictures show the network and not its initial weights.
     const double warm = static_cast<double>(step_ + 1) / static_cast<double>(step_ + 10);
     nn::update_average(*average_, *players_.at(kept_), std::min(decay, warm));
     ++step_;
+    images_ += batch_;
     if (policy_.device.is_cpu() || step_ % kCheckEveryOnDevice == 0) check_pending();
   }
 
@@ -350,8 +369,7 @@ class Trainer {
       losses[name] = mean;
       board_->scalar("loss/" + name, mean, step_);
     }
-    const double seconds = seconds_since(last_log_),
-                 images = static_cast<double>((step_ - last_log_step_) * options_.batch);
+    const double seconds = seconds_since(last_log_), images = static_cast<double>(images_ - last_log_images_);
     const double s_per_kimg = images > 0 ? seconds / images * 1000 : 0;
     append_line(run_ / "stats.jsonl", {{"step", step_},
                                        {"kimg", kimg()},
@@ -370,7 +388,7 @@ class Trainer {
       note_ += fmt::format(", adversarial {:.2f}", losses["g_main/adversarial"].get<double>());
     sums_.clear();
     last_log_ = Clock::now();
-    last_log_step_ = step_;
+    last_log_images_ = images_;
   }
 
   void write_fakes(int64_t step) {
@@ -474,8 +492,8 @@ class Trainer {
     for (const auto& [name, adam] : optimisers_)
       for (auto& item : adam.state(name + "/")) moments.push_back(item);
     tensor::write_safetensors(directory.path() / "optimiser.safetensors", moments);
-    nlohmann::json state = {
-        {"format", 1}, {"step", step_}, {"kimg", kimg()}, {"elapsed_s", elapsed()}, {"code_version", version()}};
+    nlohmann::json state = {{"format", 1},    {"step", step_},          {"images", images_},
+                            {"kimg", kimg()}, {"elapsed_s", elapsed()}, {"code_version", version()}};
     if (std::isfinite(best_)) state[judges_ ? "best_figure" : "best_kid"] = best_;
     if (!diversity_state_.empty()) state["diversity"] = diversity_state_;
     write_file(directory.path() / "state.json", state.dump(2) + "\n");
@@ -520,6 +538,7 @@ class Trainer {
 
   TrainOptions options_;
   recipe::Recipe& recipe_;
+  recipe::Growing* growing_;  ///< the recipe again, or none
   data::DataSet data_;
   std::vector<size_t> rows_, validation_rows_;
   data::Shape shape_ = data::Shape::mask;
@@ -544,7 +563,9 @@ class Trainer {
   ValidationFigures* figures_ = nullptr;  ///< of a judge
   Diversity* diversity_ = nullptr;        ///< of a generator with enough images to learn from
   std::string diversity_state_;           ///< what was found last, kVaried or kCollapsed; "": nothing yet
-  int64_t step_ = 0, last_log_step_ = 0, last_snapshot_step_ = 0;
+  int64_t step_ = 0, last_snapshot_step_ = 0;
+  int64_t images_ = 0, last_log_images_ = 0;  ///< shown so far
+  int64_t batch_ = 0;                         ///< images in this step
   double elapsed_before_ = 0, last_snapshot_kimg_ = 0, lr_factor_ = 1;
   double best_ = std::numeric_limits<double>::infinity();
   Clock::time_point started_ = Clock::now(), last_log_ = started_, last_snapshot_ = started_;
@@ -714,6 +735,8 @@ std::string dry_run(const TrainOptions& options, recipe::Recipe& recipe) {
       fmt::format("{} images, batch {}, {} px; {}\n", trainer.rows(), o.batch, o.size_px, trainer.policy().text());
   text += fmt::format("a step takes {:.2f} s ({:.1f} s/kimg), measured over {} steps\n", seconds,
                       seconds / static_cast<double>(o.batch) * 1000, kSteps);
+  if (const int64_t first = trainer.first_batch(); first != o.batch)
+    text += fmt::format("the run begins with {} images a step; all figures here are those of its end\n", first);
   const double steps_by_kimg = o.kimg * 1000 / static_cast<double>(o.batch);
   const double steps_by_clock = o.minutes * 60 / seconds;
   const double steps =

@@ -13,6 +13,7 @@
 #include "derm/models/catalogue.h"
 #include "derm/phantom/phantom.h"
 #include "derm/recipe/bundle.h"
+#include "derm/recipe/growing.h"
 #include "derm/tensor/safetensors.h"
 #include "derm/training/run_directory.h"
 #include "derm/training/samples.h"
@@ -47,19 +48,45 @@ class Training : public testing::Test {
     return o;
   }
 
-  static std::unique_ptr<recipe::Recipe> tiny(const std::vector<std::string>& set = {}) {
-    auto recipe = models::catalogue().make("dermgan");
+  static std::unique_ptr<recipe::Recipe> tiny(const std::vector<std::string>& set = {},
+                                              const std::string& name = "dermgan") {
+    auto recipe = models::catalogue().make(name);
     Options options;
     recipe->bind(options);
-    options.set("width=4");
-    options.set("discriminator_width=4");
+    for (const char* assignment : {"width=4", "discriminator_width=4", "width_most=16", "latent=16"})
+      if (options.has(std::string_view(assignment).substr(0, std::string_view(assignment).find('='))))
+        options.set(assignment);
     for (const auto& assignment : set) options.set(assignment);
     return recipe;
   }
 
-  static TrainOutcome run(const TrainOptions& options) {
-    auto recipe = tiny();
+  static TrainOutcome run(TrainOptions options, const std::string& name = "dermgan",
+                          const std::vector<std::string>& set = {}) {
+    auto recipe = tiny(set, name);
+    options.recipe = name;
     return train(options, *recipe, models::catalogue(), "a test");
+  }
+
+  /// A run through to its end, and one whose checkpoint of `kimg` is gone on with after all later ones are lost.
+  static std::pair<fs::path, fs::path> straight_and_resumed(double kimg, double half, int64_t half_step,
+                                                            const std::string& name,
+                                                            const std::vector<std::string>& set = {}) {
+    const auto straight = run(small(kimg), name, set);
+    TrainOptions options = small(kimg);
+    options.snapshot_kimg = half;
+    options.keep_checkpoints = 99;
+    const auto whole = run(options, name, set);
+    EXPECT_EQ(whole.steps, straight.steps);
+    const fs::path checkpoint = whole.run / "checkpoints" / fmt::format("step-{:06d}", half_step);
+    EXPECT_TRUE(fs::exists(checkpoint)) << checkpoint;
+    fs::remove(whole.run / "latest");
+    point_to(whole.run, "latest", checkpoint);
+    for (const auto& entry : fs::directory_iterator(whole.run / "checkpoints"))
+      if (entry.path().filename() > checkpoint.filename()) fs::remove_all(entry.path());
+    const auto resumed = resume(whole.run, {}, models::catalogue(), "resumed");
+    EXPECT_EQ(resumed.steps, straight.steps);
+    EXPECT_EQ(resumed.kimg, straight.kimg);
+    return {straight.run, whole.run};
   }
 
   static fs::path root_;
@@ -75,19 +102,57 @@ void expect_same_weights(const fs::path& a, const fs::path& b) {
 
 TEST_F(Training, TwiceNStepsIsNAndResumedN) {
   // The same length in both, since the learning rate's schedule follows it; the second is stopped half way.
-  const auto straight = run(small(0.016));
-  EXPECT_EQ(straight.steps, 8);
-  TrainOptions half = small(0.016);
-  half.snapshot_kimg = 0.008;
-  half.keep_checkpoints = 9;
-  const auto whole = run(half);
-  fs::remove(whole.run / "latest");
-  point_to(whole.run, "latest", whole.run / "checkpoints" / "step-000004");
-  fs::remove_all(whole.run / "checkpoints" / "step-000008");
-  const auto resumed = resume(whole.run, {}, models::catalogue(), "resumed");
-  EXPECT_EQ(resumed.steps, 8);
-  expect_same_weights(straight.run, whole.run);
-  EXPECT_THAT(read_file(whole.run / "command.txt"), HasSubstr("resumed"));
+  const auto [straight, resumed] = straight_and_resumed(0.016, 0.008, 4, "dermgan");
+  expect_same_weights(straight, resumed);
+  EXPECT_THAT(read_file(resumed / "command.txt"), HasSubstr("resumed"));
+}
+
+TEST_F(Training, ARunInTheMiddleOfAFadeGoesOnToTheBit) {
+  // 8 images at each size and 16 to fade the next one in: 16 at 4 px in two steps of 8, 8 half way to 8 px, 16 at 8 px,
+  // and then, in steps of 4, the fade to 16 px, which the sixth step is in the middle of.
+  const std::vector<std::string> set = {"phase_images=8", "fade_images=16", "phase_batch=8,8,4,4", "conditional=true"};
+  const auto [straight, resumed] = straight_and_resumed(0.104, 0.044, 6, "pgan", set);
+  expect_same_weights(straight, resumed);
+  const fs::path middle = resumed / "checkpoints" / "step-000006";
+  EXPECT_EQ(tensor::read_safetensors(middle / "generator.safetensors").tensors.at("growth").item<int64_t>(), 3 << 19);
+  const auto at_end = tensor::read_safetensors(resumed / "latest" / "generator.safetensors");
+  EXPECT_EQ(at_end.tensors.at("growth").item<int64_t>(), 4 << 20);
+  // A bundle from the middle makes images of the full size, of 4x4 blocks, since it has grown to 16 px.
+  const auto loaded = recipe::load_bundle(recipe::find_bundle(middle), models::catalogue(), at::kCPU);
+  torch::NoGradGuard guard;
+  tensor::Inputs inputs;
+  inputs.latent = torch::randn({1, 16});
+  inputs.label = torch::zeros({1}, torch::kLong);
+  const auto image = recipe::generator_of(loaded.players).generate(inputs);
+  ASSERT_EQ(image.sizes(), (std::vector<int64_t>{1, 3, 64, 64}));
+  const auto in_blocks_of = [&](int64_t side) {
+    return (image - at::upsample_nearest2d(at::avg_pool2d(image, {side, side}), {64, 64})).abs().max().item<double>();
+  };
+  EXPECT_LT(in_blocks_of(4), 1e-6);
+  EXPECT_GT(in_blocks_of(8), 1e-3);
+}
+
+TEST_F(Training, GrowingTakesHalfOfTheRunUnlessToldAndTheRunSaysSo) {
+  auto recipe = tiny({}, "pgan");
+  Options options;
+  recipe->bind(options);
+  auto& growing = dynamic_cast<recipe::Growing&>(*recipe);
+  growing.settle(recipe::image_spec(*recipe, 64, {"nevus"}), 1.6);  // 800 images over four phases and four fades
+  EXPECT_EQ(options.to_json().at("phase_images"), (std::vector<int64_t>{100, 100, 100, 100}));
+  EXPECT_EQ(options.to_json().at("fade_images"), (std::vector<int64_t>{100, 100, 100, 100}));
+  EXPECT_EQ(growing.batch_at(0, 8), 128);  // 8, doubled four times
+  EXPECT_EQ(growing.batch_at(0.15, 8), 64);
+  EXPECT_EQ(growing.batch_at(0.65, 8), 16);
+  EXPECT_EQ(growing.batch_at(0.75, 8), 8);
+  EXPECT_EQ(growing.batch_at(0.75, 256), 256);                     // never less than the run's at a smaller size
+  growing.settle(recipe::image_spec(*recipe, 64, {"nevus"}), 99);  // a run that goes on longer keeps what it settled
+  EXPECT_EQ(options.to_json().at("phase_images"), (std::vector<int64_t>{100, 100, 100, 100}));
+}
+
+TEST_F(Training, LazyRegularisersResumeToTheBit) {
+  const auto [straight, resumed] = straight_and_resumed(
+      0.016, 0.008, 4, "stylegan2", {"r1_every=3", "path_every=3", "augmentation=ada", "augmentation_kimg=0.1"});
+  expect_same_weights(straight, resumed);
 }
 
 TEST_F(Training, FromNoiseWithAdaptiveAugmentationTwiceNStepsIsNAndResumedN) {
