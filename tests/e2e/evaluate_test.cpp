@@ -124,6 +124,51 @@ TEST_F(Evaluation, AuditAsksABundleForNovelImages) {
   EXPECT_EQ(verdict["verdict"], answer.code == 0 ? "passed" : "failed");
 }
 
+TEST_F(Evaluation, ComparesTwoRunsAndMeasuresEqualWeightsOnce) {
+  fs::copy(*place_ / *run_, *place_ / "again", fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  const std::vector<std::string> words = {"compare", *run_,        "twin=again", "--no-swd",
+                                          "--out",   "comparison", "--real",     "D"};
+  const Answer answer = place_->dermgan(words + random());
+  ASSERT_EQ(answer.code, 0) << answer.err;
+  EXPECT_THAT(answer.out, AllOf(HasSubstr("KID-random-conv-512"), HasSubstr("twin"), HasSubstr("seconds per kimg")));
+  EXPECT_EQ(answer.last_line(), "comparison/report.html");
+  const json models = json::parse(read_file(*place_ / "comparison/comparison.json"))["models"];
+  ASSERT_EQ(models.size(), 2u);
+  EXPECT_FALSE(models[1]["evaluated_now"].get<bool>());
+  EXPECT_EQ(models[0]["figures"][0]["value"], models[1]["figures"][0]["value"]);
+  EXPECT_GT(models[0]["cost"]["s_per_kimg"].get<double>(), 0);
+  EXPECT_GT(models[0]["cost"]["memory_bytes"].get<double>(), 1e6);
+  EXPECT_TRUE(fs::exists(*place_ / "comparison/evaluations/twin/samples.png"));
+  const Answer one = place_->dermgan({"compare", *run_, "--real", "D", "--out", "x"});
+  EXPECT_EQ(one.code, 2);
+  EXPECT_THAT(one.err, HasSubstr("two or more"));
+}
+
+TEST_F(Evaluation, ExploresAModelThatPaintsFromAMap) {
+  const Answer way = place_->dermgan({"explore", "interpolate", "--bundle", *run_, "--from", "skin=ita:50,size=0.2",
+                                      "--to", "skin=ita:20,size=0.5", "--frames", "3", "--out", "way"});
+  ASSERT_EQ(way.code, 0) << way.err;
+  EXPECT_EQ(way.last_line(), "way/animation.png");
+  EXPECT_TRUE(fs::exists(*place_ / "way/frames/000002.png"));
+  const Answer map = place_->dermgan({"explore", "map", "--real", "D", "--synthetic", "made", "--perplexity", "10",
+                                      "--iterations", "50", "--out", "map", "--extractor", "random", "--no-cache"});
+  ASSERT_EQ(map.code, 0) << map.err;
+  EXPECT_EQ(CsvTable::read(*place_ / "map/map.csv").size(), 140u);
+  const auto refuses = [&](const std::vector<std::string>& words, const std::string& said) {
+    const Answer answer = place_->dermgan(std::vector<std::string>{"explore"} + words);
+    EXPECT_EQ(answer.code, 2) << answer.err;
+    EXPECT_THAT(answer.err, HasSubstr(said));
+    EXPECT_FALSE(fs::exists(*place_ / "x"));
+  };
+  refuses({"directions", "--bundle", *run_, "--out", "x"}, "no latent space");
+  refuses({"truncation", "--bundle", *run_, "--out", "x"}, "no style space");
+  refuses({"interpolate", "--bundle", *run_, "--out", "x"}, "this model takes requests");
+  refuses({"map", "--real", "D", "--out", "x"}, "--synthetic");
+  refuses({"project", "--bundle", *run_, "--out", "x"}, "--photo is missing");
+  refuses({"directons"}, "directions");
+  refuses({}, "is expected");
+}
+
 TEST_F(Evaluation, SaysInOneSentenceWhatCannotBeMeasured) {
   const auto refuses = [&](const Answer& answer, int code, const std::string& said) {
     EXPECT_EQ(answer.code, code) << answer.err;

@@ -92,6 +92,8 @@ int parse_and_run(int argc, const char* const* argv) {
                           add_train(program, quoted(argc, argv)),
                           add_generate(program),
                           add_evaluate(program, quoted(argc, argv)),
+                          add_compare(program, quoted(argc, argv)),
+                          add_explore(program, quoted(argc, argv)),
                           add_audit(program, quoted(argc, argv)),
                           add_study(program),
                           add_phantom(program),

@@ -21,6 +21,8 @@ Verb add_prepare(CLI::App& program);
 Verb add_train(CLI::App& program, const std::string& command_line);
 Verb add_generate(CLI::App& program);
 Verb add_evaluate(CLI::App& program, const std::string& command_line);
+Verb add_compare(CLI::App& program, const std::string& command_line);
+Verb add_explore(CLI::App& program, const std::string& command_line);
 Verb add_audit(CLI::App& program, const std::string& command_line);
 Verb add_study(CLI::App& program);
 Verb add_phantom(CLI::App& program);

@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* kWhere = "LPIPS";
 constexpr int64_t kLeastSide = 32;
+constexpr double kUnderRoot = 1e-20;  // without it the root has no gradient where all channels are 0
 
 /// The layers of SqueezeNet that are compared, and their channels.
 const std::vector<int64_t> kLayers = {1, 4, 7, 9, 10, 11, 12};
@@ -36,13 +37,16 @@ Lpips::Lpips(const std::filesystem::path& path) {
 
 std::vector<at::Tensor> Lpips::activations(const at::Tensor& images) const {
   std::vector<at::Tensor> taps = features_->forward(images, kLayers);
-  for (at::Tensor& x : taps) x = x / (x.square().sum(1, true).sqrt() + 1e-10);
+  for (at::Tensor& x : taps) x = x / ((x.square().sum(1, true) + kUnderRoot).sqrt() + 1e-10);
   return taps;
 }
 
 at::Tensor Lpips::distance(const at::Tensor& a, const at::Tensor& b) const {
   const torch::NoGradGuard no_grad;
-  const at::Tensor x = checked_images(a, kWhere, "[-1, 1]"), y = checked_images(b, kWhere, "[-1, 1]");
+  return loss(checked_images(a, kWhere, "[-1, 1]"), checked_images(b, kWhere, "[-1, 1]"));
+}
+
+at::Tensor Lpips::loss(const at::Tensor& x, const at::Tensor& y) const {
   if (x.sizes() != y.sizes())
     throw UsageError("{}: the images are [{}] and [{}]; both must have one shape", kWhere, fmt::join(x.sizes(), ", "),
                      fmt::join(y.sizes(), ", "));

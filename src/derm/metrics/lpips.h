@@ -23,6 +23,8 @@ class Lpips {
   /// @return      [N] float >= 0; 0 for equal images
   /// @throws      UsageError for other shapes; DataError for values that are not finite
   at::Tensor distance(const at::Tensor& a, const at::Tensor& b) const;
+  /// The same, differentiable in both; values beyond [-1, 1] are taken as they are.
+  at::Tensor loss(const at::Tensor& a, const at::Tensor& b) const;
   /// Mean distance over pairs: high means that the images differ.
   PairDiversity diversity(const at::Tensor& images, const std::vector<std::pair<int64_t, int64_t>>& pairs) const;
   const std::string& sha256() const { return sha256_; }  ///< of the file
