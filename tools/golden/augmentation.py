@@ -65,7 +65,7 @@ def warped(x, affine):
 def main():
     x = picture()
     assert np.allclose([SYMLET[2 * k:] @ SYMLET[:12 - 2 * k] for k in range(6)], [1, 0, 0, 0, 0, 0], atol=1e-9)
-    for affine in ([[1, 0, 0], [0, 1, 0]], [[0.8, -0.5, 0.1], [0.5, 0.8, -0.05]], [[-1.3, 0.2, 0.6], [0.1, 1.4, -0.7]]):
+    for affine in ([[1, 0, 0], [0, 1, 0]], [[0.813, -0.517, 0.1037], [0.491, 0.797, -0.0531]], [[-1.3, 0.2, 0.6], [0.1, 1.4, -0.7]]):
         y = warped(x, affine)
         weights = np.cos(0.13 * np.arange(y.size)).reshape(y.shape)
         print(f"{affine}: weighted sum {(y * weights).sum():.9f}, pixels (0, 0), (5, 9), (15, 2): "

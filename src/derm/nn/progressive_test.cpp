@@ -17,7 +17,7 @@ TEST(EqualConv, KeepsTheSizeOfWhatItIsGivenWhateverItsWidth) {
   for (const int64_t in : {8, 64}) {
     EqualConv conv(EqualConvOptions{.in = in, .out = 32, .gain = 1});
     conv->reset(random);
-    EXPECT_NEAR(conv->weight.std().item<double>(), 1.0, 0.03);
+    EXPECT_NEAR(conv->weight.std().item<double>(), 1.0, 0.06);  // four deviations of that of 2304 numbers
     const auto y = conv(torch::randn({4, in, 16, 16}, random)).slice(2, 1, 15).slice(3, 1, 15);
     EXPECT_NEAR(y.std().item<double>(), 1.0, 0.1) << in;
   }
