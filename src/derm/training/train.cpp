@@ -179,7 +179,8 @@ class Trainer {
       if (seconds_since(last_log_) >= kLogSeconds) write_stats();
       const bool due =
           (options_.snapshot_minutes > 0 && seconds_since(last_snapshot_) >= options_.snapshot_minutes * 60) ||
-          (options_.snapshot_kimg > 0 && kimg() - last_snapshot_kimg_ >= options_.snapshot_kimg);
+          // A hair less, so that rounding costs no step.
+          (options_.snapshot_kimg > 0 && kimg() - last_snapshot_kimg_ >= options_.snapshot_kimg - 1e-9);
       if (due && progress_share() < 1.0) snapshot();
     }
     progress.finish();
