@@ -122,17 +122,6 @@ nlohmann::json json_of(const std::vector<ControlGroup>& list) {
 
 nlohmann::json json_of(const Interval& interval) { return nlohmann::json::array({interval.low, interval.high}); }
 
-nlohmann::json json_of(const ConditionAccuracy& a) {
-  return {{"count", a.count},
-          {"accuracy", a.accuracy},
-          {"accuracy_interval", json_of(a.accuracy_interval)},
-          {"balanced_accuracy", a.balanced},
-          {"balanced_accuracy_interval", json_of(a.balanced_interval)},
-          {"chance", a.chance},
-          {"conditions", a.conditions},
-          {"confusion", a.confusion}};
-}
-
 /// What a mask shows against the asked region.
 Seen seen_of(const image::Mask& mask, const image::Mask& asked) {
   Seen seen;
@@ -395,6 +384,17 @@ ConditionAccuracy accuracy_on(const ImageSet& photographs, const Judges& judges,
   return condition_accuracy(asked, seen, photographs.patients(), judges.conditions, seed);
 }
 
+nlohmann::json to_json(const ConditionAccuracy& a) {
+  return {{"count", a.count},
+          {"accuracy", a.accuracy},
+          {"accuracy_interval", json_of(a.accuracy_interval)},
+          {"balanced_accuracy", a.balanced},
+          {"balanced_accuracy_interval", json_of(a.balanced_interval)},
+          {"chance", a.chance},
+          {"conditions", a.conditions},
+          {"confusion", a.confusion}};
+}
+
 nlohmann::json ControlResult::to_json() const {
   nlohmann::json json = {
       {"count", samples.size()},
@@ -444,9 +444,10 @@ nlohmann::json ControlResult::to_json() const {
                          {"nothing_seen", judged->nothing_seen}};
   }
   if (condition) {
-    json["condition"] = {{"classifier", classifier}, {"sha256", classifier_sha256}, {"synthetic", json_of(*condition)}};
+    json["condition"] = {
+        {"classifier", classifier}, {"sha256", classifier_sha256}, {"synthetic", evaluation::to_json(*condition)}};
     if (condition_real) {
-      json["condition"]["photographs"] = json_of(*condition_real);
+      json["condition"]["photographs"] = evaluation::to_json(*condition_real);
       json["condition"]["photographs_of"] = condition_real_of;
     }
   }

@@ -72,6 +72,7 @@ struct ConditionAccuracy {
   std::vector<std::string> conditions;            ///< rows of `confusion`: those that occur
   std::vector<std::vector<size_t>> confusion;     ///< [asked][seen, in the classifier's order]
 };
+nlohmann::json to_json(const ConditionAccuracy& accuracy);
 /// @param patients  whose each image is; images of one are drawn together
 ConditionAccuracy condition_accuracy(const std::vector<std::string>& asked, const std::vector<std::string>& seen,
                                      const std::vector<std::string>& patients, const std::vector<std::string>& classes,

@@ -531,11 +531,21 @@ ControlResult add_control_study(report::Page& page, generation::Engine& engine, 
   return control;
 }
 
+void require_map(const generation::Engine& engine) {
+  const std::vector<std::string> heeded = engine.heeds();
+  if (std::find(heeded.begin(), heeded.end(), "region") != heeded.end()) return;
+  throw UsageError(
+      "{}: {} heeds the {} and nothing else of a request, so skin colour, place and size cannot be asked of it; leave "
+      "--control out and compare with photographs (--real D)",
+      engine.bundle_path(), engine.recipe_name(), fmt::join(heeded, " and the "));
+}
+
 ControlResult write_control_report(generation::Engine& engine, const ControlReportOptions& options,
                                    const fs::path& out) {
   if (!options.run.empty() && !fs::is_directory(options.run)) {
     throw UsageError("{}: there is no run directory of that name; leave it out or name another", options.run.string());
   }
+  require_map(engine);
   NewDirectory directory(out);  // refuses before the work, not after it
   report::Page page("Does the model do what it is asked?",
                     fmt::format("{}, {} px, weights {}", engine.recipe_name(), engine.size_px(),

@@ -29,6 +29,9 @@ void add_control_figures(report::Page& page, const ControlResult& control);
 /// Curves and sample sheets of a training run.
 void add_run(report::Page& page, const std::filesystem::path& run);
 
+/// @throws UsageError if the model paints from noise alone, so that nothing can be asked of it
+void require_map(const generation::Engine& engine);
+
 /// A report of its own on the controls alone: the study above, and what the model is.
 /// @throws UsageError if `out` is there already and not empty
 ControlResult write_control_report(generation::Engine& engine, const ControlReportOptions& options,

@@ -13,21 +13,12 @@
 #include "derm/generation/output.h"
 #include "derm/image/codec.h"
 #include "derm/image/colour.h"
+#include "derm/image/draw.h"
+#include "derm/image/resize.h"
 #include "derm/report/report.h"
 
 namespace derm::evaluation {
-namespace {
 
-namespace fs = std::filesystem;
-
-constexpr size_t kNovelImages = 1000;
-constexpr size_t kSamplesShown = 24;
-
-std::shared_ptr<const data::DataSet> open(const fs::path& root) {
-  return std::make_shared<data::DataSet>(data::DataSet::open(root));
-}
-
-/// Distances are small numbers of very different size: three digits of what there is.
 std::string figure_text(double value) {
   if (!std::isfinite(value)) return "-";
   const double size = std::abs(value);
@@ -42,6 +33,17 @@ std::string figure_text(const Figure& f) {
   return fmt::format("{} [{}, {}]", figure_text(f.value), figure_text(f.low), figure_text(f.high));
 }
 
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kNovelImages = 1000;
+constexpr size_t kSamplesShown = 24;
+
+std::shared_ptr<const data::DataSet> open(const fs::path& root) {
+  return std::make_shared<data::DataSet>(data::DataSet::open(root));
+}
+
 /// What a bundle is asked for, and the patient behind each map.
 struct Asked {
   std::vector<data::Request> requests;
@@ -49,7 +51,52 @@ struct Asked {
   std::string what;
 };
 
+/// True of a generated set whose generator heeded the condition.
+bool says_condition(const ImageSet& set) {
+  return set.data().records()[set.items().front().row].extra.contains("requested_condition");
+}
+
+bool heeds(const generation::Engine& engine, const std::string& part) {
+  const std::vector<std::string> heeded = engine.heeds();
+  return std::find(heeded.begin(), heeded.end(), part) != heeded.end();
+}
+
+/// What a generator without a map is asked for: each image from its own seed, of a condition where it has classes.
+Asked noise_requests(const EvaluateOptions& options, const ImageSet& real) {
+  const data::Offer& offer = options.engine->offer();
+  const bool classes = heeds(*options.engine, "condition");
+  const bool novel = options.requests == Requests::novel;
+  std::vector<std::string> conditions = offer.conditions;
+  if (classes && !novel) {
+    conditions.clear();
+    for (const Item& item : real.items()) {
+      if (std::find(offer.conditions.begin(), offer.conditions.end(), item.condition) != offer.conditions.end())
+        conditions.push_back(item.condition);
+    }
+    if (conditions.empty()) {
+      throw DataError("{}: none of its conditions is one that the model knows ({}); take another data set", real.name(),
+                      fmt::join(offer.conditions, ", "));
+    }
+  }
+  Asked asked;
+  const size_t count = options.count > 0 ? options.count : novel ? kNovelImages : real.size();
+  for (size_t i = 0; i < count; ++i) {
+    data::Wish wish;
+    wish.condition = conditions[i % conditions.size()];
+    wish.seed = mix_seed(options.seed, i) >> 24;  // short enough to be typed again
+    asked.requests.push_back(data::make_request(wish, offer));
+    asked.patients.push_back("sample " + std::to_string(i));
+  }
+  asked.what = fmt::format("{} samples, each from its own seed{}, seed {}", count,
+                           !classes ? ", since the model heeds nothing else"
+                           : novel  ? ", the conditions in turn"
+                                    : ", of the photographs' conditions",
+                           options.seed);
+  return asked;
+}
+
 Asked requests_of(const EvaluateOptions& options, const ImageSet& real) {
+  if (!heeds(*options.engine, "region")) return noise_requests(options, real);
   Asked asked;
   const data::Offer& offer = options.engine->offer();
   if (options.requests == Requests::novel) {
@@ -108,6 +155,21 @@ std::string ema_of(const nlohmann::json& training) {
 
 const Figure* leading(const FigureGroup& group) { return group.figures.empty() ? nullptr : &group.figures.front(); }
 
+/// The same images as a sheet of their own.
+image::Image samples_sheet(const ImageSet& set) {
+  constexpr size_t kColumns = 8;
+  constexpr int kCell = 128;
+  image::Grid grid;
+  const size_t count = std::min(kSamplesShown, set.size());
+  for (size_t i = 0; i < count; ++i) {
+    if (i % kColumns == 0) grid.rows.emplace_back();
+    image::Image picture = set.image(i * set.size() / count);
+    if (picture.width > kCell) picture = image::resize(picture, kCell, kCell);
+    grid.rows.back().push_back(std::move(picture));
+  }
+  return image::draw_grid(grid);
+}
+
 void add_samples(report::Page& page, const ImageSet& set) {
   std::vector<report::Thumbnail> shown;
   for (size_t i = 0; i < std::min(kSamplesShown, set.size()); ++i) {
@@ -115,7 +177,8 @@ void add_samples(report::Page& page, const ImageSet& set) {
     const Item& item = set.items()[at];
     std::string caption = item.tone.empty() ? item.condition : item.condition + ", " + item.tone;
     std::replace(caption.begin(), caption.end(), '_', ' ');
-    shown.push_back({set.image(at), caption, "Synthetic image, asked for: " + item.condition});
+    shown.push_back({set.image(at), caption,
+                     item.condition.empty() ? "Synthetic image" : "Synthetic image, asked for: " + item.condition});
   }
   page.gallery(shown, 128, "Every n-th image of the set as it is; none was chosen. All are synthetic.");
 }
@@ -144,6 +207,8 @@ void add_groups(report::Page& page, const FidelityResult& result, const std::str
   const FigureGroup& all = result.groups.front();
   const Figure* lead = leading(all);
   if (lead == nullptr) return;
+  if (std::none_of(result.groups.begin(), result.groups.end(), [&](const FigureGroup& g) { return g.kind == kind; }))
+    return;  // the generator does not heed it
   page.subheading(kind == "condition" ? "By condition" : "By skin tone");
   std::vector<std::vector<std::string>> rows;
   report::Bars bars;
@@ -286,8 +351,57 @@ std::string provenance_of(const data::DataSet& set) {
 
 }  // namespace
 
+nlohmann::json protocol_of(const EvaluateOptions& options, const data::DataSet& photographs, int size_px) {
+  nlohmann::json extractors = nlohmann::json::array();
+  for (const auto& e : options.fidelity.extractors)
+    extractors.push_back({{"name", e->name()}, {"sha256", e->sha256()}, {"resize_kernel", e->resize_kernel()}});
+  std::string compute = options.engine != nullptr ? options.engine->compute_text() : "images as found";
+  compute = compute.substr(0, compute.rfind(", "));  // the number of threads changes no byte
+  return {{"format", 1},
+          {"reference_fingerprint", photographs.fingerprint().empty()
+                                        ? data::data_set_fingerprint(photographs.root(), photographs.records())
+                                        : photographs.fingerprint()},
+          {"reference_split", options.split},
+          {"size_px", size_px},
+          {"requests", options.requests == Requests::maps ? "maps" : "novel"},
+          {"count", options.count},
+          {"seed", options.seed},
+          {"extractors", extractors},
+          {"lpips_sha256", options.fidelity.lpips.empty() ? "" : sha256_file(options.fidelity.lpips)},
+          {"swd", options.fidelity.swd},
+          {"draws", options.fidelity.draws},
+          {"halvings", options.fidelity.halvings},
+          {"pairs", options.fidelity.pairs},
+          {"segmenter_sha256", options.control.judges.segmenter_sha256},
+          {"classifier_sha256", options.control.judges.classifier_sha256},
+          {"compute", compute},
+          {"software", "dermgan " + version()}};
+}
+
+fs::path kept_evaluation(const fs::path& cache, const std::string& bundle_sha256, const nlohmann::json& protocol) {
+  return cache / ("evaluation-" + sha256_hex(bundle_sha256 + "\n" + protocol.dump()).substr(0, 32));
+}
+
+namespace {
+
+/// For the next comparison.
+void keep_evaluation(const fs::path& root, const fs::path& kept) {
+  if (fs::exists(kept)) return;
+  try {
+    fs::create_directories(kept.parent_path());
+    NewDirectory folder(kept);
+    for (const char* name : {"evaluation.json", "samples.png"}) fs::copy_file(root / name, folder.path() / name);
+    folder.commit();
+  } catch (const std::exception& error) {  // a cache that cannot be written costs time, not the evaluation
+    log_warning("{}: the evaluation could not be kept ({})", kept.string(), error.what());
+  }
+}
+
+}  // namespace
+
 EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
   check_sources(options.real, options.synthetic, options.engine);
+  if (options.study && options.engine != nullptr) require_map(*options.engine);
   if (!options.control.run.empty() && !fs::is_directory(options.control.run)) {
     throw UsageError("{}: there is no run directory of that name; leave it out or name another",
                      options.control.run.string());
@@ -314,9 +428,9 @@ EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
     Asked asked = requests_of(options, real);
     if (asked.requests.size() < kFewestImages) {
       throw DataError(
-          "{}: {} maps give {} synthetic images, and below {} there is no number; take another split, or "
-          "--requests novel",
-          real.name(), asked.requests.size(), asked.requests.size(), kFewestImages);
+          "{}: {} requests give as many synthetic images, and below {} there is no number; take another split, a "
+          "larger --count, or --requests novel",
+          real.name(), asked.requests.size(), kFewestImages);
     }
     synthetic = ImageSet::synthetic(generated(*options.engine, asked.requests, directory.path() / "synthetic"));
     synthetic->set_patients(asked.patients);
@@ -346,6 +460,10 @@ EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
     result.control->condition_real = study.photographs;
     result.control->condition_real_of = study.photographs_of;
   }
+  if (!asked && study.judges.classify && synthetic->has_conditions() && says_condition(*synthetic)) {
+    result.condition = accuracy_on(*synthetic, study.judges, options.seed);
+    result.condition_real = accuracy_on(real, study.judges, options.seed);
+  }
 
   const fs::path& root = directory.path();
   const std::string subject =
@@ -368,7 +486,23 @@ EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
     write_file(root / "control.csv", result.control->to_csv());
   } else {
     page.heading("Asked against achieved");
-    page.paragraph("The set does not say what was asked for, so control was not measured.");
+    if (options.engine != nullptr) {
+      page.paragraph(fmt::format(
+          "Of what can be asked for this model heeds the {} and nothing else: skin colour, place and size are as they "
+          "come, and there is nothing to measure them against.",
+          fmt::join(options.engine->heeds(), " and the ")));
+    } else {
+      page.paragraph("The set does not say what was asked for, so control was not measured.");
+    }
+    if (result.condition) {
+      const auto row = [&](const std::string& what, const ConditionAccuracy& a) {
+        return std::vector<std::string>{what, with_interval(a.balanced, a.balanced_interval), number(a.chance),
+                                        std::to_string(a.count)};
+      };
+      page.table({"the condition as the classifier sees it", "balanced accuracy [95 %]", "chance", "N"},
+                 {row("synthetic images, as asked for", *result.condition), row("photographs", *result.condition_real)},
+                 study.judges.classifier);
+    }
   }
   if (options.study && options.engine != nullptr) {
     fs::create_directories(root / "study");
@@ -391,11 +525,33 @@ EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
   result.json = {{"fidelity", result.fidelity.to_json()}};
   if (result.control) result.json["control"] = result.control->to_json();
   if (result.study) result.json["study"] = result.study->to_json();
+  if (result.condition) {
+    result.json["condition"] = {{"classifier", study.judges.classifier},
+                                {"sha256", study.judges.classifier_sha256},
+                                {"synthetic", to_json(*result.condition)},
+                                {"photographs", to_json(*result.condition_real)}};
+  }
+  const nlohmann::json protocol = protocol_of(options, *photographs, synthetic->size_px());
+  result.json["protocol"] = protocol;
+  if (options.engine != nullptr) {
+    const generation::Engine& engine = *options.engine;
+    result.json["bundle"] = {{"path", engine.bundle_path()},
+                             {"sha256", engine.bundle_sha256()},
+                             {"recipe", engine.recipe_name()},
+                             {"size_px", engine.size_px()},
+                             {"heeds", engine.heeds()},
+                             {"parameters", engine.parameter_count()},
+                             {"training", engine.training_facts()}};
+  }
   if (!options.command.empty()) result.json["command"] = options.command;
+  image::write_png(root / "samples.png", samples_sheet(*synthetic),
+                   {{"image_manipulation", "synthetic"}, {"Software", "dermgan " + version()}});
   write_file(root / "evaluation.json", result.json.dump(2) + "\n");
   write_file(root / "fidelity.csv", result.fidelity.to_csv());
   page.write(root / "report.html");
   if (!options.keep_images) fs::remove_all(root / "synthetic");
+  if (options.engine != nullptr && !options.cache.empty())
+    keep_evaluation(root, kept_evaluation(options.cache, options.engine->bundle_sha256(), protocol));
   directory.commit();
   return result;
 }
@@ -430,6 +586,12 @@ std::string summary_text(const EvaluateResult& result) {
                        number(c.condition->chance)));
     if (c.condition_real)
       line("  the same on photographs", with_interval(c.condition_real->balanced, c.condition_real->balanced_interval));
+  }
+  if (result.condition) {
+    text += fmt::format("\ncondition by the classifier, balanced accuracy: {} (chance {}); photographs {}\n",
+                        with_interval(result.condition->balanced, result.condition->balanced_interval),
+                        number(result.condition->chance),
+                        with_interval(result.condition_real->balanced, result.condition_real->balanced_interval));
   }
   return text;
 }

@@ -39,12 +39,31 @@ struct EvaluateOptions {
 struct EvaluateResult {
   FidelityResult fidelity;
   std::optional<ControlResult> control;  ///< of the images that were compared, where what was asked is known
+  /// Of a model that heeds the condition and nothing else: how often the classifier sees it.
+  std::optional<ConditionAccuracy> condition, condition_real;
   std::optional<ControlResult> study;
   nlohmann::json json;  ///< evaluation.json
 };
 
-/// Measures and writes report.html, evaluation.json, fidelity.csv and (where there are requests) control.csv to `out`,
-/// whole or not at all.
+/// A figure for people: three digits of what there is, "-" if it is not finite.
+std::string figure_text(double value);
+std::string figure_text(const Figure& f);  ///< with its interval: "0.0027 [0.0024, 0.0029]"
+
+/// How `options` measure, without what is measured: two evaluations compare if it is equal. Reference, split, requests,
+/// count, seed, extractors, judges, image size, arithmetic.
+/// @param photographs  the data set of options.real
+/// @param size_px      of the images that are measured
+nlohmann::json protocol_of(const EvaluateOptions& options, const data::DataSet& photographs, int size_px);
+
+/// The folder that keeps the evaluation of these weights by this protocol below a cache folder.
+std::filesystem::path kept_evaluation(const std::filesystem::path& cache, const std::string& bundle_sha256,
+                                      const nlohmann::json& protocol);
+
+/// Measures and writes report.html, evaluation.json, samples.png, fidelity.csv and (where there are requests)
+/// control.csv to `out`, whole or not at all. Figures and samples of a bundle are kept in the cache too.
+///
+/// A generator without a map is asked for as many images as there are maps, each from its own seed: of the photographs'
+/// conditions if it has classes. What it does not heed makes no groups and no control figures.
 /// @throws UsageError if `out` is there and not empty, or for what cannot be compared; DataError for what the files
 /// hold
 EvaluateResult evaluate(const EvaluateOptions& options, const std::filesystem::path& out);

@@ -364,13 +364,13 @@ class Measurement {
 
 at::Tensor picture(const ImageSet& set, size_t i) { return tensor::tensor_of(set.image(i)).unsqueeze(0); }
 
-/// Mean over pairs of images of one condition, a few pairs in memory at a time.
+/// Mean over pairs of images (of one condition, or any), a few pairs in memory at a time.
 metrics::PairDiversity diversity(
-    const ImageSet& set, int64_t count, uint64_t seed, const std::string& label,
+    const ImageSet& set, bool by_condition, int64_t count, uint64_t seed, const std::string& label,
     const std::function<metrics::PairDiversity(const at::Tensor&, const std::vector<std::pair<int64_t, int64_t>>&)>&
         of) {
   std::vector<std::string> classes;
-  for (const Item& item : set.items()) classes.push_back(item.condition);
+  for (const Item& item : set.items()) classes.push_back(by_condition ? item.condition : std::string());
   const auto pairs = metrics::pairs_within_classes(classes, count, seed);
   constexpr size_t kTogether = 8;
   std::vector<double> values;
@@ -399,11 +399,14 @@ void add_diversity(FigureGroup& group, const Measurement& m, const std::string& 
                    uint64_t seed,
                    const std::function<metrics::PairDiversity(const at::Tensor&,
                                                               const std::vector<std::pair<int64_t, int64_t>>&)>& of) {
-  const metrics::PairDiversity made = diversity(m.synthetic().set, pairs, seed, metric + ", synthetic", of),
-                               real = diversity(m.real().set, pairs, seed, metric + ", photographs", of);
+  // Photographs are paired as the synthetic images can be: those from noise alone have no condition.
+  const bool by_condition = m.synthetic().set.has_conditions();
+  const metrics::PairDiversity made =
+                                   diversity(m.synthetic().set, by_condition, pairs, seed, metric + ", synthetic", of),
+                               real = diversity(m.real().set, by_condition, pairs, seed, metric + ", photographs", of);
   Figure figure;
   figure.metric = metric;
-  figure.space = "pairs within a condition";
+  figure.space = by_condition ? "pairs within a condition" : "pairs of any condition";
   figure.better_low = better_low;
   figure.n_real = group.n_real;
   figure.n_synthetic = group.n_synthetic;
@@ -532,18 +535,25 @@ FidelityResult measure_fidelity(ImageSet real, const std::optional<ImageSet>& ot
   Measurement m(std::move(kept_real), std::move(kept_synthetic), lender, options);
 
   FidelityResult result;
+  // What the generator did not heed makes no groups.
   std::set<std::string> conditions;
-  for (const auto& [set, what] : both_sets) {
-    for (const Item& item : set->items()) conditions.insert(item.condition);
+  if (synthetic.has_conditions()) {
+    for (const auto& [set, what] : both_sets) {
+      for (const Item& item : set->items()) conditions.insert(item.condition);
+    }
   }
-  Progress progress("figures", static_cast<double>(1 + conditions.size() + image::tone_names().size()), "groups");
+  std::vector<std::string> tones;
+  const auto has_tone = [](const Item& item) { return !item.tone.empty(); };
+  if (std::any_of(synthetic.items().begin(), synthetic.items().end(), has_tone))
+    tones.assign(image::tone_names().begin(), image::tone_names().end());
+  Progress progress("figures", static_cast<double>(1 + conditions.size() + tones.size()), "groups");
   const auto add = [&](const std::string& kind, const std::string& name) {
     result.groups.push_back(m.group(kind, name));
     progress.update(static_cast<double>(result.groups.size()), name);
   };
   add("all", "");
   for (const std::string& condition : conditions) add("condition", condition);
-  for (const std::string& tone : image::tone_names()) add("tone", tone);
+  for (const std::string& tone : tones) add("tone", tone);
   progress.finish();
 
   FigureGroup& all = result.groups.front();

@@ -65,6 +65,12 @@ ImageSet ImageSet::synthetic(std::shared_ptr<const data::DataSet> data) {
   set.split_ = "all";
   set.name_ = set.data_->root().string();
   for (size_t row = 0; row < set.data_->records().size(); ++row) set.take(row);
+  const nlohmann::json generator = set.data_->facts().value("generator", nlohmann::json::object());
+  if (generator.is_object() && generator.contains("heeds")) {
+    const auto& heeds = generator.at("heeds");
+    if (std::find(heeds.begin(), heeds.end(), "condition") == heeds.end())
+      for (Item& item : set.items_) item.condition.clear();
+  }
   set.check_size();
   return set;
 }
@@ -123,6 +129,10 @@ void ImageSet::stream(const std::function<void(size_t, const std::vector<image::
 bool ImageSet::has_requests() const {
   const data::Record& record = data_->records()[items_.front().row];
   return record.extra.contains("requested_condition") && record.extra.contains("requested_skin");
+}
+
+bool ImageSet::has_conditions() const {
+  return std::none_of(items_.begin(), items_.end(), [](const Item& item) { return item.condition.empty(); });
 }
 
 data::Request ImageSet::request(size_t i) const {

@@ -18,7 +18,7 @@ struct Item {
   size_t row = 0;         ///< of the data set
   std::string file_name;  ///< relative to it
   std::string patient;    ///< what is never split: subject_id, else lesion_id, else the file itself
-  std::string condition;  ///< shown, or asked for
+  std::string condition;  ///< shown, or asked for; "" of a generator that heeds none
   std::string tone;       ///< ITA group of the skin, measured or asked for; "" if unknown
 };
 
@@ -28,7 +28,8 @@ class ImageSet {
   /// min_quality). One side length, square.
   /// @throws UsageError for an unknown split; DataError if there are no such rows
   static ImageSet real(std::shared_ptr<const data::DataSet> data, const std::vector<std::string>& splits);
-  /// Every row of a generated set.
+  /// Every row of a generated set. Of what its generator did not heed nothing is known: items then have no condition,
+  /// no tone.
   static ImageSet synthetic(std::shared_ptr<const data::DataSet> data);
 
   const data::DataSet& data() const { return *data_; }
@@ -57,6 +58,8 @@ class ImageSet {
   data::Request request(size_t i) const;
   /// True if the rows carry what was asked (requested_condition and requested_skin, as `dermgan generate` writes them).
   bool has_requests() const;
+  /// True if every item has a condition.
+  bool has_conditions() const;
 
  private:
   void take(size_t row);

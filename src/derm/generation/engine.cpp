@@ -15,6 +15,7 @@
 #include "derm/recipe/bundle.h"
 #include "derm/tensor/convert.h"
 #include "derm/tensor/policy.h"
+#include "derm/tensor/state.h"
 
 namespace derm::generation {
 namespace {
@@ -187,6 +188,19 @@ const std::vector<std::string>& Engine::conditions() const { return impl_->model
 const std::string& Engine::bundle_path() const { return impl_->bundle; }
 const nlohmann::json& Engine::training_facts() const { return impl_->model.config.training; }
 std::string Engine::compute_text() const { return impl_->policy.text(); }
+int64_t Engine::parameter_count() const { return tensor::parameter_count(*impl_->generator); }
+
+std::vector<std::string> Engine::heeds() const {
+  const recipe::Needs& needs = impl_->needs;
+  std::vector<std::string> heeded;
+  for (const std::string& part : kAllHeeded) {
+    const bool by_map = needs.map && part != "seed";
+    const bool by_label = needs.label && part == "condition";
+    const bool by_noise = (needs.latent > 0 || needs.noise_planes > 0) && part == "seed";
+    if (by_map || by_label || by_noise) heeded.push_back(part);
+  }
+  return heeded;
+}
 
 image::Image Engine::generate(const data::Request& request) {
   image::Image result;

@@ -18,6 +18,9 @@ class Catalogue;
 
 namespace derm::generation {
 
+/// The parts of a request that a model may heed.
+inline const std::vector<std::string> kAllHeeded = {"condition", "region", "skin", "seed"};
+
 struct EngineOptions {
   std::filesystem::path bundle;  ///< a bundle or a run directory
   std::string device = "auto", precision = "auto";
@@ -40,6 +43,9 @@ class Engine {
   const std::string& bundle_path() const;        ///< the bundle's own directory
   const nlohmann::json& training_facts() const;  ///< where the model came from, as its config.json says
   std::string compute_text() const;              ///< "cpu, bf16, channels last, 2 threads"
+  /// What of a request reaches the image, of kAllHeeded: a generator from noise alone heeds the seed and nothing else.
+  std::vector<std::string> heeds() const;
+  int64_t parameter_count() const;  ///< of the generator
 
   image::Image generate(const data::Request& request);
   /// `ready(i, image)` is called in the order of the requests, from the calling thread.

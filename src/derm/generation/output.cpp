@@ -28,7 +28,7 @@ constexpr int kLargestSheet = 8192;  // px; larger grids get smaller cells
 std::string rounded(double value) { return number_text(std::round(value * 1e6) / 1e6); }
 
 /// What was asked for, by column name; the same goes into the table and into the PNG.
-std::map<std::string, std::string> requested(const data::Request& request) {
+std::map<std::string, std::string> requested(const data::Request& request, const Maker& maker) {
   const data::Region& first = request.regions.front();
   std::map<std::string, std::string> columns = {
       {"requested_condition", request.condition()},
@@ -47,6 +47,12 @@ std::map<std::string, std::string> requested(const data::Request& request) {
     for (nlohmann::json& region : regions) region.erase("mask_rle");  // the mask file holds it
     columns["requested_regions"] = regions.dump();
   }
+  if (!maker.heeded("condition")) columns.erase("requested_condition");
+  if (!maker.heeded("skin"))
+    for (const char* name : {"requested_skin", "requested_ita", "extrapolated"}) columns.erase(name);
+  if (!maker.heeded("region"))
+    for (const char* name : {"requested_size", "requested_x", "requested_y", "requested_shape", "requested_regions"})
+      columns.erase(name);
   return columns;
 }
 
@@ -109,7 +115,7 @@ void write_interrupted_set(const fs::path& root, const std::vector<data::Record>
     std::vector<std::string> row = {r.file_name, r.condition, r.split};
     const image::Box box = r.boxes.empty() ? image::Box() : r.boxes.front();
     for (const double v : {box.x, box.y, box.w, box.h}) row.push_back(r.boxes.empty() ? "" : number_text(v));
-    row.insert(row.end(), {r.mask_file_name, image::hex_of(*r.skin_rgb), r.source});
+    row.insert(row.end(), {r.mask_file_name, r.skin_rgb ? image::hex_of(*r.skin_rgb) : "", r.source});
     for (const auto& [name, value] : r.extra) row.push_back(value);
     table.add_row(std::move(row));
   }
@@ -121,18 +127,20 @@ void write_interrupted_set(const fs::path& root, const std::vector<data::Record>
 size_t fill_set(Engine& engine, const std::vector<data::Request>& requests, const fs::path& root,
                 const std::function<void(const image::Image&)>& keep) {
   fs::create_directories(root / "images");
-  fs::create_directories(root / "masks");
   const int digits = std::max<int>(6, static_cast<int>(std::to_string(requests.size()).size()));
   std::vector<data::Record> records;
   const Maker maker = maker_of(engine);
+  if (maker.heeded("region")) fs::create_directories(root / "masks");
   Progress progress("generate", static_cast<double>(requests.size()), "images");
   try {
     engine.generate(requests, [&](size_t i, image::Image image) {
       const data::Request& request = requests[i];
-      data::Record record = record_of(request, maker, fmt::format("images/{:0{}}.png", i, digits),
-                                      fmt::format("masks/{:0{}}.png", i, digits));
+      data::Record record =
+          record_of(request, maker, fmt::format("images/{:0{}}.png", i, digits),
+                    maker.heeded("region") ? fmt::format("masks/{:0{}}.png", i, digits) : std::string());
       write_plain(root / record.file_name, image::encode_png(image, provenance(request, maker)));
-      write_plain(root / record.mask_file_name, image::encode_png(data::region_mask(request, maker.size_px)));
+      if (!record.mask_file_name.empty())
+        write_plain(root / record.mask_file_name, image::encode_png(data::region_mask(request, maker.size_px)));
       records.push_back(std::move(record));
       if (keep) keep(image);
       progress.update(static_cast<double>(i + 1));
@@ -168,10 +176,14 @@ std::string number_label(const std::string& key, const std::string& value) {
 
 }  // namespace
 
-Maker maker_of(const Engine& engine) { return {engine.recipe_name(), engine.bundle_sha256(), engine.size_px()}; }
+bool Maker::heeded(const std::string& part) const { return std::find(heeds.begin(), heeds.end(), part) != heeds.end(); }
+
+Maker maker_of(const Engine& engine) {
+  return {engine.recipe_name(), engine.bundle_sha256(), engine.size_px(), engine.heeds()};
+}
 
 std::map<std::string, std::string> provenance(const data::Request& request, const Maker& maker) {
-  std::map<std::string, std::string> facts = requested(request);
+  std::map<std::string, std::string> facts = requested(request, maker);
   std::erase_if(facts, [](const auto& fact) { return fact.second.empty(); });
   facts["request"] = data::to_json(request).dump();
   facts["bundle_sha256"] = maker.bundle_sha256;
@@ -190,14 +202,16 @@ data::Record record_of(const data::Request& request, const Maker& maker, const s
   data::Record record;
   record.file_name = file_name;
   record.mask_file_name = mask_file_name;
-  record.condition = request.condition();
+  record.condition = maker.heeded("condition") ? request.condition() : "unknown";
   record.split = "train";
-  record.boxes = boxes_of(request, maker.size_px);
-  record.skin_rgb = image::rgb_of(request.skin);
-  record.ita_deg = std::round(image::ita_degrees(request.skin) * 1000) / 1000;
-  record.tone = image::tone_of(image::ita_degrees(request.skin));
+  if (maker.heeded("region")) record.boxes = boxes_of(request, maker.size_px);
+  if (maker.heeded("skin")) {
+    record.skin_rgb = image::rgb_of(request.skin);
+    record.ita_deg = std::round(image::ita_degrees(request.skin) * 1000) / 1000;
+    record.tone = image::tone_of(image::ita_degrees(request.skin));
+  }
   record.source = "generated by " + maker.recipe;
-  record.extra = requested(request);
+  record.extra = requested(request, maker);
   record.extra["bundle_sha256"] = maker.bundle_sha256;
   record.extra["image_manipulation"] = "synthetic";
   return record;
@@ -207,7 +221,10 @@ nlohmann::json facts_of_set(const Maker& maker, size_t requested_images, bool co
   return {{"image_manipulation", "synthetic"},
           {"image_size_px", maker.size_px},
           {"generator",
-           {{"recipe", maker.recipe}, {"bundle_sha256", maker.bundle_sha256}, {"software", "dermgan " + version()}}},
+           {{"recipe", maker.recipe},
+            {"bundle_sha256", maker.bundle_sha256},
+            {"heeds", maker.heeds},
+            {"software", "dermgan " + version()}}},
           {"requested_images", requested_images},
           {"complete", complete}};
 }

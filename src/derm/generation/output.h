@@ -16,6 +16,8 @@ namespace derm::generation {
 struct Maker {
   std::string recipe, bundle_sha256;
   int size_px = 0;
+  std::vector<std::string> heeds = kAllHeeded;  ///< what of a request reaches its images: Engine::heeds()
+  bool heeded(const std::string& part) const;
 };
 Maker maker_of(const Engine& engine);
 
@@ -24,7 +26,9 @@ Maker maker_of(const Engine& engine);
 std::map<std::string, std::string> provenance(const data::Request& request, const Maker& maker);
 std::map<std::string, std::string> provenance(const data::Request& request, const Engine& engine);
 
-/// The row of metadata.csv of a generated image, and the facts of its dataset.json.
+/// The row of metadata.csv of a generated image, and the facts of its dataset.json. What the maker does not heed is
+/// left out: an image from noise alone has no condition ("unknown" in its row), no region and no skin colour that was
+/// asked for.
 data::Record record_of(const data::Request& request, const Maker& maker, const std::string& file_name,
                        const std::string& mask_file_name);
 nlohmann::json facts_of_set(const Maker& maker, size_t requested, bool complete);
