@@ -17,10 +17,20 @@ at::Tensor kernel(const at::Tensor& x, const at::Tensor& y) {
   return (at::matmul(x, y.t()) / static_cast<double>(x.size(1)) + 1.0).pow(3);
 }
 
+/// Sum over all pairs of rows, a block of rows at a time: all at once would take N x M doubles, and several times.
+double kernel_sum(const at::Tensor& x, const at::Tensor& y) {
+  constexpr int64_t kBlock = 1024;
+  double sum = 0;
+  for (int64_t begin = 0; begin < x.size(0); begin += kBlock)
+    sum += kernel(x.narrow(0, begin, std::min(kBlock, x.size(0) - begin)), y).sum().item<double>();
+  return sum;
+}
+
 /// Mean over the pairs of different rows.
-double mean_off_diagonal(const at::Tensor& k) {
-  const double n = static_cast<double>(k.size(0));
-  return (k.sum() - k.diagonal().sum()).item<double>() / (n * (n - 1.0));
+double mean_off_diagonal(const at::Tensor& x) {
+  const double n = static_cast<double>(x.size(0));
+  const double diagonal = (x.square().sum(1) / static_cast<double>(x.size(1)) + 1.0).pow(3).sum().item<double>();
+  return (kernel_sum(x, x) - diagonal) / (n * (n - 1.0));
 }
 
 constexpr const char* kWhere = "kernel distance";
@@ -36,7 +46,8 @@ at::Tensor draw(Rng& rng, int64_t rows, int64_t count) {
 }
 
 double unbiased_mmd2(const at::Tensor& x, const at::Tensor& y) {
-  return mean_off_diagonal(kernel(x, x)) + mean_off_diagonal(kernel(y, y)) - 2.0 * kernel(x, y).mean().item<double>();
+  const double pairs = static_cast<double>(x.size(0)) * static_cast<double>(y.size(0));
+  return mean_off_diagonal(x) + mean_off_diagonal(y) - 2.0 * kernel_sum(x, y) / pairs;
 }
 
 }  // namespace
