@@ -58,10 +58,7 @@ struct PendingTerm {
 class Trainer {
  public:
   Trainer(const TrainOptions& options, recipe::Recipe& recipe)
-      : options_(options),
-        recipe_(recipe),
-        growing_(dynamic_cast<recipe::Growing*>(&recipe)),
-        data_(opened(options)) {
+      : options_(options), recipe_(recipe), growing_(dynamic_cast<recipe::Growing*>(&recipe)), data_(opened(options)) {
     options_.validate();
     if (options_.size_px == 0) options_.size_px = data_.size_px();
     if (options_.size_px == 0)
