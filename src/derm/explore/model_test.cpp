@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 using testing::sentence_of;
 
 TEST(Slerp, HalfwayBetweenTwoOrthogonalUnitVectorsIsTheirSumOverRootTwo) {
-  const at::Tensor a = torch::tensor({1.0, 0.0}), b = torch::tensor({0.0, 1.0});
+  const at::Tensor a = torch::tensor({1.0, 0.0}, at::kDouble), b = torch::tensor({0.0, 1.0}, at::kDouble);
   const at::Tensor half = slerp(a, b, 0.5);
   EXPECT_NEAR(half[0].item<double>(), std::sqrt(0.5), 1e-12);
   EXPECT_NEAR(half[1].item<double>(), std::sqrt(0.5), 1e-12);
