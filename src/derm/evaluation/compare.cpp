@@ -210,9 +210,7 @@ void add_condition(std::vector<ComparedFigure>& figures, const nlohmann::json& c
 }
 
 /// Where and what a figure is, in the order in which the table shows it.
-std::string label_of(const ComparedFigure& f) {
-  return f.space.empty() || f.metric.find(f.space) != std::string::npos ? f.metric : f.metric + ", " + f.space;
-}
+std::string label_of(const ComparedFigure& f) { return evaluation::label_of(f.metric, f.space); }
 
 std::vector<std::string> labels_of(const std::vector<ComparedModel>& models) {
   std::vector<std::string> labels;

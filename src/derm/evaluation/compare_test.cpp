@@ -6,6 +6,7 @@
 
 #include "derm/base/csv.h"
 #include "derm/base/error.h"
+#include "derm/base/testing/sentence.h"
 #include "derm/evaluation/testing/sets.h"
 #include "derm/recipe/bundle.h"
 #include "derm/recipe/stand_in.h"
@@ -13,21 +14,12 @@
 namespace derm::evaluation {
 namespace {
 
+using derm::testing::sentence_of;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-
-template <class Action>
-std::string sentence_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 /// Paints an even colour that the latent, and the class if there are any, choose.
 class NoiseNet : public recipe::Generator {

@@ -19,6 +19,10 @@
 
 namespace derm::evaluation {
 
+std::string label_of(const std::string& metric, const std::string& space) {
+  return metric.find(space) == std::string::npos ? metric + ", " + space : metric;
+}
+
 std::string figure_text(double value) {
   if (!std::isfinite(value)) return "-";
   const double size = std::abs(value);
@@ -184,10 +188,6 @@ void add_samples(report::Page& page, const ImageSet& set) {
 }
 
 /// The figure with whoever measured it, said once.
-std::string label_of(const Figure& f) {
-  return f.metric.find(f.space) == std::string::npos ? f.metric + ", " + f.space : f.metric;
-}
-
 void add_group_table(report::Page& page, const FigureGroup& group) {
   std::vector<std::vector<std::string>> rows;
   std::vector<std::string> notes;

@@ -45,6 +45,9 @@ struct EvaluateResult {
   nlohmann::json json;  ///< evaluation.json
 };
 
+/// A figure's name for people: its metric, and its space where the metric does not say it.
+std::string label_of(const std::string& metric, const std::string& space);
+inline std::string label_of(const Figure& f) { return label_of(f.metric, f.space); }
 /// A figure for people: three digits of what there is, "-" if it is not finite.
 std::string figure_text(double value);
 std::string figure_text(const Figure& f);  ///< with its interval: "0.0027 [0.0024, 0.0029]"

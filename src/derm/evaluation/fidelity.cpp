@@ -75,17 +75,6 @@ at::Tensor colour_shares(const ImageSet& set) {
   return result;
 }
 
-/// metrics::histogram_distance of shares [3, 256] that are summed already.
-metrics::HistogramDistance colour_distance(const at::Tensor& real, const at::Tensor& synthetic) {
-  const at::Tensor middle = (real + synthetic) / 2;
-  const auto divergence = [&](const at::Tensor& p) { return at::xlogy(p, p / middle.clamp_min(1e-300)).sum(); };
-  metrics::HistogramDistance d;
-  d.jensen_shannon = (divergence(real) + divergence(synthetic)).item<double>() / 6;
-  // The area between the cumulative shares, in steps of 1 / 255.
-  d.wasserstein = (real - synthetic).cumsum(1).abs().sum().item<double>() / (3 * 255.0);
-  return d;
-}
-
 /// What is kept of a set once its images were seen.
 struct Kept {
   ImageSet set;
@@ -136,7 +125,7 @@ std::vector<Space> spaces_of(const FidelityOptions& options) {
   colours.better_low = {true, true};
   colours.of = [](const at::Tensor& real, const at::Tensor& synthetic) {
     const metrics::HistogramDistance d =
-        colour_distance(real.to(at::kDouble).mean(0), synthetic.to(at::kDouble).mean(0));
+        metrics::distance_of_shares(real.to(at::kDouble).mean(0), synthetic.to(at::kDouble).mean(0));
     return std::vector<double>{d.jensen_shannon, d.wasserstein};
   };
   spaces.push_back(std::move(colours));
@@ -395,6 +384,14 @@ metrics::PairDiversity diversity(
   return result;
 }
 
+/// A mean of `count` values of this deviation, with the interval of the mean.
+void set_mean(Figure& figure, double mean, double deviation, int64_t count) {
+  const double half = 1.96 * deviation / std::sqrt(static_cast<double>(count));
+  figure.value = figure.beside = mean;
+  figure.low = mean - half;
+  figure.high = mean + half;
+}
+
 void add_diversity(FigureGroup& group, const Measurement& m, const std::string& metric, bool better_low, int64_t pairs,
                    uint64_t seed,
                    const std::function<metrics::PairDiversity(const at::Tensor&,
@@ -410,10 +407,7 @@ void add_diversity(FigureGroup& group, const Measurement& m, const std::string& 
   figure.better_low = better_low;
   figure.n_real = group.n_real;
   figure.n_synthetic = group.n_synthetic;
-  figure.value = figure.beside = made.mean;
-  const double half = 1.96 * made.deviation / std::sqrt(static_cast<double>(made.pairs));
-  figure.low = made.mean - half;
-  figure.high = made.mean + half;
+  set_mean(figure, made.mean, made.deviation, made.pairs);
   figure.floor = real.mean;
   figure.note = fmt::format("{} pairs of synthetic images, {} of photographs (floor: the photographs' own){}",
                             made.pairs, real.pairs, made.upsampled ? "; made larger to 256 px first" : "");
@@ -481,10 +475,7 @@ void add_inception_score(FigureGroup& group, const Measurement& m, const Fidelit
     figure.better_low = false;
     figure.n_real = group.n_real;
     figure.n_synthetic = group.n_synthetic;
-    figure.value = figure.beside = made.mean;
-    const double half = 1.96 * made.deviation / std::sqrt(static_cast<double>(made.splits));
-    figure.low = made.mean - half;
-    figure.high = made.mean + half;
+    set_mean(figure, made.mean, made.deviation, made.splits);
     figure.floor = real.mean;
     figure.note = fmt::format(
         "deviation {:.3f} over {} splits; says little of skin: its classes are ImageNet's (floor: the photographs' "

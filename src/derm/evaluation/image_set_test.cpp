@@ -6,6 +6,7 @@
 
 #include "derm/base/error.h"
 #include "derm/base/system.h"
+#include "derm/base/testing/sentence.h"
 #include "derm/evaluation/features.h"
 #include "derm/evaluation/testing/sets.h"
 #include "derm/image/resize.h"
@@ -13,18 +14,9 @@
 namespace derm::evaluation {
 namespace {
 
+using derm::testing::sentence_of;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-template <class Action>
-std::string sentence_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 /// Mean of each channel: what an extractor could be at its smallest. Counts how often it is asked.
 class Means : public metrics::Extractor {

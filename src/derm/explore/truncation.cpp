@@ -86,10 +86,6 @@ image::Image sheet_of(const Model& model, const TruncationOptions& options, cons
   return image::draw_grid(grid);
 }
 
-std::string label_of(const evaluation::Figure& f) {
-  return f.metric.find(f.space) == std::string::npos ? f.metric + ", " + f.space : f.metric;
-}
-
 /// Figures over psi: a table, and curves of those whose names say that they belong together.
 void add_figures(report::Page& page, const std::vector<TruncationStep>& steps) {
   std::vector<std::string> header = {"figure", "better is"};
@@ -97,7 +93,7 @@ void add_figures(report::Page& page, const std::vector<TruncationStep>& steps) {
   std::vector<std::vector<std::string>> rows;
   const std::vector<evaluation::Figure>& first = steps.front().figures.figures;
   for (size_t f = 0; f < first.size(); ++f) {
-    rows.push_back({label_of(first[f]), first[f].better_low ? "lower" : "higher"});
+    rows.push_back({evaluation::label_of(first[f]), first[f].better_low ? "lower" : "higher"});
     for (const TruncationStep& s : steps) rows.back().push_back(evaluation::figure_text(s.figures.figures.at(f)));
   }
   page.table(header, rows,
@@ -113,7 +109,7 @@ void add_figures(report::Page& page, const std::vector<TruncationStep>& steps) {
                                       [&](const std::string& b) { return first[f].metric.starts_with(b); });
       if (!wanted) continue;
       report::Series series;
-      series.name = label_of(first[f]);
+      series.name = evaluation::label_of(first[f]);
       series.points = true;
       for (const TruncationStep& s : steps) {
         series.x.push_back(s.psi);

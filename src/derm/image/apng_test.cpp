@@ -10,10 +10,12 @@
 
 #include "derm/base/error.h"
 #include "derm/base/files.h"
+#include "derm/base/testing/sentence.h"
 
 namespace derm::image {
 namespace {
 
+using derm::testing::sentence_of;
 using ::testing::HasSubstr;
 
 std::vector<Image> frames() {
@@ -24,16 +26,6 @@ std::vector<Image> frames() {
     result.push_back(std::move(frame));
   }
   return result;
-}
-
-template <class Action>
-std::string sentence_of(const Action& action) {
-  try {
-    action();
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 TEST(Apng, IsThePngOfItsFirstFrameToWhoeverKnowsNoAnimation) {

@@ -32,14 +32,18 @@ at::Tensor ColourHistogram::shares() const {
   return counts_.to(at::kDouble) / pixels;
 }
 
-HistogramDistance histogram_distance(const ColourHistogram& real, const ColourHistogram& fake) {
+HistogramDistance distance_of_shares(const at::Tensor& real, const at::Tensor& fake) {
   const torch::NoGradGuard no_grad;
-  const at::Tensor p = real.shares(), q = fake.shares(), m = (p + q) / 2;
+  const at::Tensor &p = real, &q = fake, m = (p + q) / 2;
   HistogramDistance result;
   result.jensen_shannon = std::max(0.0, ((relative_entropy(p, m) + relative_entropy(q, m)) / 2).mean().item<double>());
   // On a line: the area between the two cumulative shares.
   result.wasserstein = ((p - q).cumsum(1).abs().sum(1) / static_cast<double>(kBins - 1)).mean().item<double>();
   return result;
+}
+
+HistogramDistance histogram_distance(const ColourHistogram& real, const ColourHistogram& fake) {
+  return distance_of_shares(real.shares(), fake.shares());
 }
 
 HistogramDistance histogram_distance(const at::Tensor& real_images, const at::Tensor& fake_images) {

@@ -23,6 +23,8 @@ struct HistogramDistance {
   double jensen_shannon = 0;  ///< divergence, natural logarithm: 0 to ln 2
   double wasserstein = 0;     ///< earth mover's distance, intensities as 0..1: 0 to 1
 };
+/// @param real, fake  [3, 256] double, as ColourHistogram::shares() gives them
+HistogramDistance distance_of_shares(const at::Tensor& real, const at::Tensor& fake);
 HistogramDistance histogram_distance(const ColourHistogram& real, const ColourHistogram& fake);
 HistogramDistance histogram_distance(const at::Tensor& real_images, const at::Tensor& fake_images);
 

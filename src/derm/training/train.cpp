@@ -298,8 +298,7 @@ class Trainer {
       return at::randn(shape, random, at::TensorOptions().device(policy_.device));
     };
     if (needs_.noise_planes > 0)
-      batch.inputs.latent =
-          policy_.activations(draw({batch_, needs_.noise_planes, options_.size_px, options_.size_px}));
+      batch.inputs.latent = draw({batch_, needs_.noise_planes, options_.size_px, options_.size_px});
     else if (needs_.latent > 0)
       batch.inputs.latent = draw({batch_, needs_.latent});
 

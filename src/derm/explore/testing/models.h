@@ -6,24 +6,16 @@
 #include <torch/torch.h>
 
 #include "derm/base/error.h"
+#include "derm/base/testing/sentence.h"
 #include "derm/evaluation/testing/sets.h"
 #include "derm/explore/model.h"
 #include "derm/recipe/stand_in.h"
 
 namespace derm::explore::testing {
 
+using derm::testing::sentence_of;
 using evaluation::testing::Folder;
 namespace fs = std::filesystem;
-
-template <class Action>
-std::string sentence_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 constexpr int64_t kStyles = 6, kLayers = 2, kLatents = 5;
 
