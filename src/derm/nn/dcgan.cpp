@@ -51,16 +51,18 @@ at::Tensor DcganTrunkImpl::forward(const at::Tensor& vector) {
 
 DcganDiscriminatorImpl::DcganDiscriminatorImpl(int64_t in_channels, int64_t size_px, int64_t width,
                                                const std::string& norm) {
+  const bool spectral = norm == "spectral";
   int64_t in = in_channels;
   for (int64_t side = size_px, out = width; side > kFirstSide; side /= 2, out = std::min(2 * out, 8 * width)) {
-    const bool normed = side != size_px && norm != "none";
-    convs_.push_back(
-        register_module(fmt::format("conv{}", side),
-                        Conv(ConvOptions{.in = in, .out = out, .kernel = 4, .stride = 2, .bias = !normed})));
+    const bool normed = side != size_px && norm != "none" && !spectral;
+    convs_.push_back(register_module(
+        fmt::format("conv{}", side),
+        Conv(ConvOptions{.in = in, .out = out, .kernel = 4, .stride = 2, .bias = !normed, .spectral = spectral})));
     norms_.push_back(register_module(fmt::format("conv{}_norm", side), Norm(normed ? norm : "none", out)));
     in = out;
   }
-  convs_.push_back(register_module("logit", Conv(ConvOptions{.in = in, .out = 1, .kernel = 4, .padding = 0})));
+  convs_.push_back(
+      register_module("logit", Conv(ConvOptions{.in = in, .out = 1, .kernel = 4, .padding = 0, .spectral = spectral})));
 }
 
 at::Tensor DcganDiscriminatorImpl::forward(const at::Tensor& images) {

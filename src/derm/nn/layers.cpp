@@ -50,10 +50,12 @@ ConvImpl::ConvImpl(const ConvOptions& options) : options_(options) {
   weight = register_parameter("weight",
                               torch::zeros({options.out, options.in / options.groups, options.kernel, options.kernel}));
   if (options.bias) bias = register_parameter("bias", torch::zeros({options.out}));
+  if (options.spectral) spectral_ = register_module("spectral", SpectralNorm(weight));
 }
 
 at::Tensor ConvImpl::forward(const at::Tensor& x) {
-  return at::conv2d(x, like_activations(weight, x), like_activations(bias, x), options_.stride, options_.padding,
+  return at::conv2d(x, like_activations(spectral_ ? spectral_(weight) : weight, x), like_activations(bias, x),
+                    options_.stride, options_.padding,
                     /*dilation=*/1, options_.groups);
 }
 

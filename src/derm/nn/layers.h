@@ -7,12 +7,15 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include "derm/nn/spectral.h"
+
 namespace derm::nn {
 
 struct ConvOptions {
   int64_t in = 0, out = 0, kernel = 3, stride = 1, padding = 1;
   bool bias = true;
-  int64_t groups = 1;  ///< `in` makes it depthwise
+  int64_t groups = 1;     ///< `in` makes it depthwise
+  bool spectral = false;  ///< the weights are divided by their largest singular value: the child `spectral`
 };
 
 /// 2-D convolution, zero padding. Parameters `weight` [out, in / groups, k, k] and `bias` [out], as torch.nn.Conv2d.
@@ -24,6 +27,7 @@ class ConvImpl : public torch::nn::Module {
 
  private:
   ConvOptions options_;
+  SpectralNorm spectral_{nullptr};
 };
 TORCH_MODULE(Conv);
 

@@ -94,7 +94,7 @@ void LatentOptions::bind(Options& o) {
   o.add("width", width, "channels of the generator at half the image's side; doubled below, up to 8 times");
   o.add("discriminator_width", discriminator_width, "channels after a discriminator's first convolution");
   o.add("norm", norm, "of the generator: batch, instance or none");
-  o.add("discriminator_norm", discriminator_norm, "batch, instance or none");
+  o.add("discriminator_norm", discriminator_norm, "spectral, batch, instance or none");
   o.add("class_conditional", class_conditional, "the condition can be asked for; the paper's models are unconditional");
   o.add("lr", lr, "Adam step size");
   o.add("beta1", beta1, "Adam's first decay");
@@ -109,9 +109,10 @@ void LatentOptions::validate(const ImageSpec& spec) const {
        {std::pair{"latent", latent}, {"width", width}, {"discriminator_width", discriminator_width}})
     if (value < 1 || value > 4096) throw UsageError("{} = {}, expected 1 to 4096", field, value);
   if (!(lr > 0)) throw UsageError("lr = {}, expected more than 0", lr);
-  for (const auto& [field, value] : {std::pair{"norm", norm}, {"discriminator_norm", discriminator_norm}})
-    if (value != "batch" && value != "instance" && value != "none")
-      throw UsageError("{} = \"{}\", expected batch, instance or none", field, value);
+  if (norm != "batch" && norm != "instance" && norm != "none")
+    throw UsageError("norm = \"{}\", expected batch, instance or none", norm);
+  if (const std::string& d = discriminator_norm; d != "spectral" && d != "batch" && d != "instance" && d != "none")
+    throw UsageError("discriminator_norm = \"{}\", expected spectral, batch, instance or none", d);
   augmentation.validate();
 }
 

@@ -15,7 +15,7 @@ struct LatentOptions {
   int64_t latent = 64;  ///< length of z, as in the paper
   int64_t width = 64;   ///< channels of the generator at half the image's side; doubled below, up to 8 width
   int64_t discriminator_width = 64;  ///< channels after a discriminator's first convolution
-  std::string norm = "batch", discriminator_norm = "batch";
+  std::string norm = "batch", discriminator_norm = "spectral";
   bool class_conditional = false;  ///< the condition goes into generator and discriminators; the paper has none
   double lr = 2e-4, beta1 = 0.5, beta2 = 0.999;
   nn::AugmentationOptions augmentation;  ///< of what the discriminators see; off, as in the paper

@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include "derm/base/error.h"
+#include "derm/nn/spectral.h"
 
 namespace derm::models {
 namespace {
@@ -46,7 +47,7 @@ TEST(MelanoDcgan, MakesImagesOf64To512PxFromANoiseOf64) {
 TEST(MelanoDcgan, IsALeastSquaresGan) {
   // A discriminator whose weights are all 0 answers 0: (0 - 1)^2 on real, 0^2 on generated, (0 - 1)^2 for the
   // generator.
-  const auto recipe = small();
+  const auto recipe = small({"discriminator_norm=none"});
   const auto players = players_of(*recipe, 64);
   {
     const torch::NoGradGuard guard;
@@ -66,6 +67,20 @@ TEST(MelanoDcgan, IsALeastSquaresGan) {
   EXPECT_EQ(values, expected);
 }
 
+TEST(MelanoDcgan, DiscriminatorsConvolutionsHaveANormOfOneByDefault) {
+  const auto recipe = small();
+  const auto players = players_of(*recipe, 64);
+  const torch::nn::Module& discriminator = *players.at("discriminator");
+  const at::Tensor weight = discriminator.named_parameters()["level64.conv32.weight"];
+  const auto spectral =
+      std::dynamic_pointer_cast<nn::SpectralNormImpl>(discriminator.named_modules()["level64.conv32.spectral"]);
+  ASSERT_NE(spectral, nullptr);
+  const torch::NoGradGuard guard;
+  at::Tensor normal;
+  for (int i = 0; i < 100; ++i) normal = spectral->forward(weight);
+  EXPECT_NEAR(std::get<1>(at::svd(normal.flatten(1))).max().item<double>(), 1, 1e-3);
+}
+
 TEST(MelanoDcgan, HeedsTheConditionOnlyWhereItIsClassConditional) {
   const torch::NoGradGuard guard;
   for (const bool conditional : {false, true}) {
@@ -81,7 +96,7 @@ TEST(MelanoDcgan, HeedsTheConditionOnlyWhereItIsClassConditional) {
 }
 
 TEST(MelanoDcgan, MovesTheAugmentationsProbabilityWithItsDiscriminator) {
-  const auto recipe = small({"augmentation=ada", "augmentation_kimg=0.1"});
+  const auto recipe = small({"discriminator_norm=none", "augmentation=ada", "augmentation_kimg=0.1"});
   const auto players = players_of(*recipe, 64);
   tensor::Batch batch;
   batch.image = torch::rand({2, 3, 64, 64});
