@@ -438,13 +438,36 @@ void add_swd(FigureGroup& group, Measurement& m, const std::optional<ImageSet>& 
   const Part part{all_rows(real.size()), all_rows(synthetic.size())};
   try {
     const size_t n = std::min({real.size(), synthetic.size(), kMostForSwd});
-    const auto between = [&](const ImageSet& a, const std::vector<size_t>& rows, const ImageSet& b,
+    const std::vector<size_t> a = some(part.real, n, options.seed), b = some(part.synthetic, n, options.seed);
+    const metrics::PatchDescriptors patches = patches_of(real, a, options.seed, 0),
+                                    made = patches_of(synthetic, b, options.seed, 1);
+    figure.value = metrics::sliced_wasserstein(patches, made).mean;
+    figure.note = fmt::format("{} images on either side", n);
+    HalfSampling plan;
+    plan.real = chosen(m.real().patients, a);
+    plan.synthetic = chosen(m.synthetic().patients, b);
+    plan.draws = std::min(options.draws, kFewDraws);
+    plan.seed = options.seed;
+    Progress progress("interval of the SWD", plan.draws, "draws");
+    double drawn = 0;
+    const double half = 1.96 * half_sample_deviations(plan, [&](const auto& some_a, const auto& some_b) {
+                                 throw_if_interrupted();
+                                 const size_t least = std::min(some_a.size(), some_b.size());
+                                 progress.update(++drawn);
+                                 return std::vector<double>{
+                                     metrics::sliced_wasserstein(patches.subset(some(some_a, least, options.seed)),
+                                                                 made.subset(some(some_b, least, options.seed)))
+                                         .mean};
+                               }).front();
+    progress.finish();
+    figure.low = std::max(0.0, figure.value - half);
+    figure.high = figure.value + half;
+    const auto between = [&](const ImageSet& set, const std::vector<size_t>& rows, const ImageSet& other_set,
                              const std::vector<size_t>& other) {
-      return metrics::sliced_wasserstein(patches_of(a, rows, options.seed, 0), patches_of(b, other, options.seed, 1))
+      return metrics::sliced_wasserstein(patches_of(set, rows, options.seed, 0),
+                                         patches_of(other_set, other, options.seed, 1))
           .mean;
     };
-    figure.value = between(real, some(part.real, n, options.seed), synthetic, some(part.synthetic, n, options.seed));
-    figure.note = fmt::format("{} images on either side; no interval", n);
     const Measurement::Floor floor = m.floor_of(group, part);
     if (floor.any()) {
       Measurement::Sides rows = m.sides(floor, part, 0);
@@ -455,7 +478,7 @@ void add_swd(FigureGroup& group, Measurement& m, const std::optional<ImageSet>& 
       figure.n_floor = least;
     }
   } catch (const UsageError& error) {  // a side that has no pyramid
-    figure.value = figure.floor = figure.beside = Figure::kNone;
+    figure.value = figure.low = figure.high = figure.floor = figure.beside = Figure::kNone;
     figure.note = error.what();
   }
   group.figures.push_back(std::move(figure));

@@ -100,6 +100,8 @@ TEST_F(FidelityTest, OfFreshImagesReachesTheFloorAndOfOthersDoesNot) {
   EXPECT_EQ(near.groups.front().find("SWD x1000", ""), nullptr);
   const Figure& swd = *far.groups.front().find("SWD x1000", "");
   EXPECT_GT(swd.beside, swd.floor);
+  EXPECT_GT(swd.value, swd.low);
+  EXPECT_LT(swd.value, swd.high);
 }
 
 TEST_F(FidelityTest, SeesCollapse) {

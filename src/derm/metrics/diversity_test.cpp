@@ -52,6 +52,19 @@ TEST(SlicedWasserstein, DoesNotDependOnTheBatches) {
   EXPECT_NE(sliced_wasserstein(a, b, {.seed = 1}).mean, sliced_wasserstein(a, b).mean);
 }
 
+TEST(SlicedWasserstein, OfSomeOfTheImagesTakesTheirPatchesAlone) {
+  const auto a = noise(10, 32, 1), b = noise(4, 32, 2);
+  PatchDescriptors all({}, 0), first({}, 0), other({}, 1);
+  all.add(a.narrow(0, 0, 3));
+  all.add(a.narrow(0, 3, 7));
+  first.add(a.narrow(0, 0, 4));
+  other.add(b);
+  EXPECT_EQ(sliced_wasserstein(all.subset({0, 1, 2, 3}), other).mean, sliced_wasserstein(first, other).mean);
+  const PatchDescriptors two = all.subset({9, 3});
+  EXPECT_EQ(two.images(), 2);
+  EXPECT_TRUE(torch::equal(two.level(0).narrow(0, 128, 128), all.level(0).narrow(0, 3 * 128, 128)));
+}
+
 TEST(SlicedWasserstein, DemandsAsManyImagesOfOneSize) {
   EXPECT_THROW(sliced_wasserstein(noise(4, 32, 1), noise(5, 32, 1)), UsageError);
   EXPECT_THROW(sliced_wasserstein(noise(4, 32, 1), noise(4, 64, 1)), UsageError);

@@ -132,6 +132,18 @@ void PatchDescriptors::add(const at::Tensor& images) {
   images_ += count;
 }
 
+PatchDescriptors PatchDescriptors::subset(const std::vector<size_t>& rows) const {
+  const at::Tensor places = torch::tensor(std::vector<int64_t>(rows.begin(), rows.end()), at::kLong);
+  PatchDescriptors result(options_, set_);
+  result.images_ = places.numel();
+  result.sizes_ = sizes_;
+  for (int64_t l = 0; l < levels(); ++l) {
+    const at::Tensor by_image = level(l).unflatten(0, {images_, options_.patches});
+    result.parts_.push_back({by_image.index_select(0, places).flatten(0, 1)});
+  }
+  return result;
+}
+
 at::Tensor PatchDescriptors::level(int64_t level) const { return at::cat(parts_.at(static_cast<size_t>(level))); }
 
 Swd sliced_wasserstein(const PatchDescriptors& real, const PatchDescriptors& fake) {

@@ -26,6 +26,9 @@ class PatchDescriptors {
   /// @param images  [N, 3, S, S] in [-1, 1], S a power of two times smallest_px's odd part, the same in each call
   /// @throws UsageError for another shape; DataError for values that are not finite
   void add(const at::Tensor& images);
+  /// The patches of some of the images, cut where they were.
+  /// @param rows  each below images()
+  PatchDescriptors subset(const std::vector<size_t>& rows) const;
   int64_t images() const { return images_; }
   int64_t levels() const { return static_cast<int64_t>(parts_.size()); }
   int64_t level_px(int64_t level) const { return sizes_.at(static_cast<size_t>(level)); }  ///< largest first
