@@ -16,34 +16,40 @@ export interface Controls extends Region {
   skin: string;
   seed: number;
   regions?: Region[];
+  directions?: number[];  // strengths along the model's latent directions, in its deviations
 }
 
 export function regionsOf(r: Controls): Region[] {
-  const { skin: _skin, seed: _seed, regions, ...first } = r;
+  const { skin: _skin, seed: _seed, directions: _directions, regions, ...first } = r;
   return [first, ...(regions ?? [])];
 }
 export function withRegions(r: Controls, [first, ...further]: Region[]): Controls {
-  return { skin: r.skin, seed: r.seed, ...first, ...(further.length ? { regions: further } : {}) };
+  return {
+    skin: r.skin, seed: r.seed, ...first, ...(further.length ? { regions: further } : {}),
+    ...(r.directions ? { directions: r.directions } : {}),
+  };
 }
 
 export interface SkinStep { hex: string; extrapolated: boolean; ita_deg: number; tone?: number }
 
+/** What a model can be asked for; what it does not heed is not there. */
 export interface Capabilities {
   software: string;
   models: string[];
   model: string;
   size_px: number;
   controls: {
-    condition: { values: string[]; default: string };
-    skin: { default: string; seen_ita_deg: [number, number]; ita: SkinStep[]; monk: SkinStep[] };
-    size: { seen: [number, number]; default: number };
-    shape: { default: Controls['shape'] };
+    condition?: { values: string[]; default: string };
+    skin?: { default: string; seen_ita_deg: [number, number]; ita: SkinStep[]; monk: SkinStep[] };
+    size?: { seen: [number, number]; default: number };
+    shape?: { default: Controls['shape'] };
+    directions?: { name: string; min: number; max: number }[];
   };
   limits: { images_per_job: number; regions_per_image: number };
 }
 
 export interface Echo {
-  condition: string; skin_hex: string; ita_deg: number; extrapolated: boolean; seed: number; size: number;
+  seed: number; condition?: string; skin_hex?: string; extrapolated?: boolean;
 }
 
 export interface Job {
@@ -57,13 +63,14 @@ export interface Job {
   error?: string;
 }
 
+/** Asked for null: the model could not be asked. */
 export interface Measured {
-  condition?: { asked: string; seen: string; probability: number } | null;
-  skin: { asked: string; measured: string; ciede2000: number };
-  ita_deg: { asked: number; measured: number };
-  area: { asked: number; measured: number };
-  centre: { asked: [number, number]; measured: [number | null, number | null]; distance: number | null };
-  region_iou: number;
+  condition?: { asked: string | null; seen: string; probability: number | null } | null;
+  skin: { asked: string | null; measured: string; ciede2000: number | null };
+  ita_deg: { asked: number | null; measured: number };
+  area: { asked: number | null; measured: number };
+  centre: { asked: [number, number] | null; measured: [number | null, number | null]; distance: number | null };
+  region_iou: number | null;
   found: boolean;
 }
 

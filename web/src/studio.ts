@@ -13,24 +13,39 @@ function make<K extends keyof HTMLElementTagNameMap>(tag: K, facts: Partial<HTML
 }
 
 const words = (name: string): string => name.replace(/_/g, ' ');
+const signed = (v: number): string => (v > 0 ? '+' : '') + v.toFixed(1);
 const percent = (v: number): string => `${Math.round(v * 100)} %`;
 
 // ---------------------------------------------------------------- state
 
-let offer: Capabilities;
+/** What the model can be asked for. What it does not heed has a stand-in here, is not shown and never sent. */
+let offer: Capabilities & { controls: Required<Capabilities['controls']> };
+let heeds = { condition: true, skin: true, region: true };
 const newLesion = (condition: string, shape: Shape, tool: Tool = 'blob'): Lesion => ({ condition, tool, shape, brush: new Brush() });
 const state = {
   skin: '',
   seed: Math.floor(Math.random() * 1e4),
+  directions: [] as number[],
   editor: { lesions: [newLesion('', { x: 0.5, y: 0.5, size: 0.35, aspect: 1 })], active: 0, brushWidth: 0.08, erasing: false } as EditorState,
 };
 /** The lesion that is edited. */
 const lesion = (): Lesion => state.editor.lesions[state.editor.active];
 /** The colour of state.skin, as far as it is known. */
 let skinNow: { hex: string; ita: number; extrapolated: boolean } = { hex: '#c89b7b', ita: 25, extrapolated: false };
+const kStandIn: api.SkinStep = { hex: '#c89b7b', ita_deg: -60, extrapolated: false };
 
 function request(): Controls {
-  return withRegions({ skin: state.skin, seed: state.seed } as Controls, state.editor.lesions.map(regionFields));
+  const directions = state.directions.some((v) => v !== 0) ? { directions: [...state.directions] } : {};
+  return withRegions({ skin: state.skin, seed: state.seed, ...directions } as Controls, state.editor.lesions.map(regionFields));
+}
+
+/** The part of a request that the model heeds: what is sent. */
+function told(r: Controls): Partial<Controls> {
+  const { condition, skin, seed, directions, ...region } = r;
+  return {
+    seed, ...(directions ? { directions } : {}), ...(heeds.condition ? { condition } : {}), ...(heeds.skin ? { skin } : {}),
+    ...(heeds.region ? region : {}),
+  };
 }
 
 // ---------------------------------------------------------------- messages
@@ -79,7 +94,7 @@ async function patient<T>(work: () => Promise<T>, stillWanted: () => boolean = (
 
 // ---------------------------------------------------------------- the live picture
 
-interface Shown { job: string; request: Controls; image: ImageBitmap; blob: Blob; extrapolated: boolean; hex: string }
+interface Shown { job: string; request: Controls; image: ImageBitmap; blob: Blob; extrapolated: boolean }
 let shown: Shown | undefined;
 let outline: ImageBitmap | undefined;  // the asked regions where one has a natural outline, white on black
 
@@ -111,21 +126,21 @@ class Live {
       const begin = performance.now();
       $('stale').hidden = false;
       try {
-        const empty = state.editor.lesions.findIndex((l) => l.tool === 'brush' && l.brush.area() < 0.0005);
+        const empty = !heeds.region ? -1 : state.editor.lesions.findIndex((l) => l.tool === 'brush' && l.brush.area() < 0.0005);
         if (empty >= 0) {
           say(`Draw ${state.editor.lesions.length > 1 ? `lesion ${empty + 1}` : 'the lesion'} on one of the pictures.`);
           continue;
         }
-        const natural = regionsOf(controls).some((r) => r.shape === 'blob');
+        const natural = heeds.region && regionsOf(controls).some((r) => r.shape === 'blob');
         const [job, region] = await patient(() => Promise.all([
-          api.run({ ...controls, model: offer.model }, { signal: waiting.signal }),
-          natural ? api.regionMask({ ...controls, model: offer.model }, waiting.signal) : undefined,
+          api.run({ ...told(controls), model: offer.model }, { signal: waiting.signal }),
+          natural ? api.regionMask({ ...told(controls), model: offer.model }, waiting.signal) : undefined,
         ]), () => !this.wanted);
         const blob = await api.result(job.results[0], waiting.signal);
         const image = await createImageBitmap(blob);
         outline = region ? await createImageBitmap(region) : undefined;
         shown?.image.close();
-        shown = { job: job.id, request: controls, image, blob, extrapolated: job.requests[0].extrapolated, hex: job.requests[0].skin_hex };
+        shown = { job: job.id, request: controls, image, blob, extrapolated: job.requests[0].extrapolated ?? false };
         draw();
         await new Promise(requestAnimationFrame);  // the frame that shows it
         const ms = Math.round(performance.now() - begin);
@@ -189,17 +204,26 @@ function showMeasured(m: api.Measured): void {
   const error = (v: number | null) => (v === null ? none : percent(v));
   const tiles: HTMLElement[] = [];
   if (m.condition) {
-    const tile = measureTile('condition seen', [words(m.condition.seen)], m.condition.seen !== m.condition.asked);
+    const { asked, seen, probability } = m.condition;
+    const tile = measureTile('condition seen', [words(seen)], asked !== null && seen !== asked);
     tile.classList.add('named');
-    tile.title = `By the classifier: ${words(m.condition.asked)} with probability ${m.condition.probability.toFixed(2)}`;
+    tile.title = 'By the classifier';
+    if (asked !== null && probability !== null) tile.title += `: ${words(asked)} with probability ${probability.toFixed(2)}`;
     tiles.push(tile);
   }
-  tiles.push(
-    measureTile('skin colour', [swatch(m.skin.asked), swatch(m.skin.measured), `ΔE ${m.skin.ciede2000.toFixed(1)}`], m.skin.ciede2000 > 5),
-    measureTile('ITA', [`${m.ita_deg.asked.toFixed(0)}° → ${m.ita_deg.measured.toFixed(0)}°`], Math.abs(m.ita_deg.asked - m.ita_deg.measured) > 8),
-    measureTile('lesion area', [m.found ? `${percent(m.area.asked)} → ${percent(m.area.measured)}` : none], !m.found || Math.abs(m.area.measured / m.area.asked - 1) > 0.5),
-    measureTile('centre off by', [error(m.centre.distance)], m.centre.distance === null || m.centre.distance > 0.08),
-    measureTile('overlap (IoU)', [m.found ? m.region_iou.toFixed(2) : none], m.region_iou < 0.6));
+  // Where the model could not be asked, what was measured stands alone.
+  const { skin, ita_deg: ita, area } = m;
+  if (skin.asked !== null && skin.ciede2000 !== null && ita.asked !== null) {
+    tiles.push(
+      measureTile('skin colour', [swatch(skin.asked), swatch(skin.measured), `ΔE ${skin.ciede2000.toFixed(1)}`], skin.ciede2000 > 5),
+      measureTile('ITA', [`${ita.asked.toFixed(0)}° → ${ita.measured.toFixed(0)}°`], Math.abs(ita.asked - ita.measured) > 8));
+  } else tiles.push(measureTile('skin colour', [swatch(skin.measured), `ITA ${ita.measured.toFixed(0)}°`], false));
+  if (area.asked !== null) {
+    tiles.push(
+      measureTile('lesion area', [m.found ? `${percent(area.asked)} → ${percent(area.measured)}` : none], !m.found || Math.abs(area.measured / area.asked - 1) > 0.5),
+      measureTile('centre off by', [error(m.centre.distance)], m.centre.distance === null || m.centre.distance > 0.08));
+  } else tiles.push(measureTile('lesion area', [m.found ? percent(area.measured) : none], !m.found));
+  if (m.region_iou !== null) tiles.push(measureTile('overlap (IoU)', [m.found ? m.region_iou.toFixed(2) : none], m.region_iou < 0.6));
   box.replaceChildren(...tiles);
   box.classList.remove('old');
   box.dataset.ready = 'true';
@@ -295,7 +319,7 @@ function draw(): void {
     const side = fit(madePen);
     madePen.clearRect(0, 0, side, side);
     if (shown) madePen.drawImage(shown.image, 0, 0, side, side);
-    if (!$<HTMLInputElement>('outline').checked) return;
+    if (!heeds.region || !$<HTMLInputElement>('outline').checked) return;
     const ratio = side / 512;
     const edge = (mask: CanvasImageSource) => {
       madePen.globalAlpha = 0.9;
@@ -323,8 +347,8 @@ function draw(): void {
 
 interface Slider { set(v: number): void }
 function slider(host: HTMLElement, name: string, min: number, max: number, step: number, text: (v: number) => string,
-                change: (v: number) => void): Slider {
-  const input = make('input', { type: 'range', min: String(min), max: String(max), step: String(step), id: `slider-${name}` });
+                change: (v: number) => void, id = `slider-${name}`): Slider {
+  const input = make('input', { type: 'range', min: String(min), max: String(max), step: String(step), id });
   const out = make('output', {});
   out.htmlFor.add(input.id);
   const label = make('label', { htmlFor: input.id }, name);
@@ -372,6 +396,7 @@ function radios(host: HTMLElement, entries: { value: string; label: Node | strin
 }
 
 let markCondition: (v: string | undefined) => void, markMonk: typeof markCondition, markTool: typeof markCondition;
+let directionSliders: Slider[] = [];
 let sizeSlider: Slider, aspectSlider: Slider, xSlider: Slider, ySlider: Slider, brushSlider: Slider;
 
 const toolNames = { blob: 'Natural', ellipse: 'Ellipse', box: 'Box', brush: 'Brush' } as const;
@@ -416,6 +441,19 @@ function buildControls(): void {
     state.editor.brushWidth = v;
     refresh();
   });
+
+  $('direction-sliders').replaceChildren();
+  directionSliders = c.directions.map((d, i) => slider($('direction-sliders'), `${i + 1} ${d.name}`, d.min, d.max, 0.1, signed, (v) => {
+    state.directions[i] = v;
+    changed();
+  }, `direction-${i + 1}`));
+
+  $('group-condition').hidden = !heeds.condition;
+  $('group-skin').hidden = !heeds.skin;
+  for (const id of ['group-lesion', 'asked-figure', 'outline-check']) $(id).hidden = !heeds.region;
+  $('group-directions').hidden = c.directions.length === 0;
+  $('stages').classList.toggle('alone', !heeds.region);
+  $('stage').setAttribute('aria-label', heeds.region ? 'The image made. The lesion can be dragged here too.' : 'The image made.');
 
   const sweepKey = $<HTMLSelectElement>('sweep-key');
   sweepKey.replaceChildren(...Object.entries(sweeps()).map(([key, s]) => make('option', { value: key }, s.label)));
@@ -535,13 +573,14 @@ function refresh(): void {
   const [low, high] = offer.controls.size.seen;
   const size = brush ? Math.sqrt(l.brush.area() * 4 / Math.PI) : s.size;
   $('size-beyond').hidden = (brush && size === 0) || (size >= low - 0.005 && size <= high + 0.005);
+  directionSliders.forEach((d, i) => d.set(state.directions[i]));
   const seed = $<HTMLInputElement>('seed');
   if (document.activeElement !== seed) seed.value = String(state.seed);
   $('asked-note').textContent = brush ? 'draw on either picture' : editor.lesions.length > 1 ? 'click a lesion to edit it' : 'drag, or draw a new one';
   const spoken = editor.lesions.map((one) => (one.tool === 'brush'
     ? `${words(one.condition)}, drawn by brush, ${percent(one.brush.area())} of the picture`
     : `${words(one.condition)}, ${toolNames[one.tool]}, ${percent(one.shape.size)} of the side, at ${percent(one.shape.x)} across and ${percent(one.shape.y)} down`));
-  $('region-text').textContent = spoken.length === 1 ? `${spoken[0]}.`
+  $('region-text').textContent = !heeds.region ? '' : spoken.length === 1 ? `${spoken[0]}.`
     : spoken.map((text, k) => `Lesion ${k + 1}${k === editor.active ? ', edited' : ''}: ${text}.`).join(' ');
   draw();
 }
@@ -558,6 +597,7 @@ async function adopt(r: Controls): Promise<void> {
   state.editor.lesions = lesions;
   state.editor.active = 0;
   state.seed = r.seed;
+  state.directions = offer.controls.directions.map((_, i) => r.directions?.[i] ?? 0);
   chooseSkin(r.skin);
   $('stages').scrollIntoView({ block: 'nearest', behavior: 'smooth' });
 }
@@ -588,7 +628,7 @@ function sweeps(): Record<string, SweepKind> {
     })),
   });
   const half = Math.min(0.5, lesion().shape.size / 2);
-  return {
+  const kinds: Record<string, SweepKind> = {
     skin: {
       label: 'skin (ITA)', from: Math.round(c.skin.seen_ita_deg[0]), to: Math.round(Math.min(60, c.skin.seen_ita_deg[1])),
       low: c.skin.ita[0].ita_deg, high: c.skin.ita[c.skin.ita.length - 1].ita_deg,
@@ -603,10 +643,19 @@ function sweeps(): Record<string, SweepKind> {
     y: number('down', 'y', half, 1 - half, half, 1 - half),
     aspect: number('form', 'aspect', 0.5, 2, 0.2, 5),
   };
+  const there = Object.entries(kinds).filter(([key]) => heeds[key === 'skin' || key === 'condition' ? key : 'region']);
+  const directions = c.directions.map((d, i): [string, SweepKind] => [`direction-${i + 1}`, {
+    label: `${i + 1} ${d.name}`, from: d.min, to: d.max, low: -10, high: 10,
+    apply: (r, v) => ({ ...r, directions: c.directions.map((_, k) => (k === i ? Number(v) : r.directions?.[k] ?? 0)) }),
+    name: (r) => `${i + 1}: ${signed(r.directions![i])}`,
+  }]);
+  return Object.fromEntries([...there, ...directions]);
 }
 
 function fillSweepRange(): void {
-  const kind = sweeps()[$<HTMLSelectElement>('sweep-key').value];
+  const kind = sweeps()[$<HTMLSelectElement>('sweep-key').value] as SweepKind | undefined;
+  $('tab-sweep').hidden = kind === undefined;  // a model that heeds the seed alone
+  if (!kind) return;
   $('sweep-range').hidden = kind.values !== undefined;
   $<HTMLInputElement>('sweep-from').value = String(Math.round(kind.from * 100) / 100);
   $<HTMLInputElement>('sweep-to').value = String(Math.round(kind.to * 100) / 100);
@@ -638,14 +687,14 @@ async function fillStrip(id: string, requests: Controls[], captions: string[]): 
   host.setAttribute('aria-busy', 'true');
   const begin = performance.now();
   try {
-    const job = await patient(() => api.run({ requests, model: offer.model }, {
+    const job = await patient(() => api.run({ requests: requests.map(told), model: offer.model }, {
       signal: run.signal, progress: (j) => say(`${j.made} of ${j.count} made.`),
     }));
     const figures = await Promise.all(job.results.map(async (path, i) => {
       const blob = await api.result(path, run.signal);
       const url = URL.createObjectURL(blob);
       stripUrls.get(id)!.push(url);
-      const far = job.requests[i].extrapolated;
+      const far = job.requests[i].extrapolated ?? false;
       return thumb(url, captions[i], requests[i], far, ['+', 'Add to basket', () => addToBasket(requests[i], blob, far)]);
     }));
     host.replaceChildren(...figures);
@@ -737,7 +786,7 @@ async function exportBasket(): Promise<void> {
   const button = $<HTMLButtonElement>('export'), progress = $('export-progress');
   button.disabled = true;
   try {
-    const job = await patient(() => api.run({ format: 'dataset', model: offer.model, requests: basket.map((item) => item.request) }, {
+    const job = await patient(() => api.run({ format: 'dataset', model: offer.model, requests: basket.map((item) => told(item.request)) }, {
       progress: (j) => { progress.textContent = j.state === 'packing' ? 'packing…' : `${j.made} of ${j.count} made`; },
     }));
     download(await api.result(job.results[0]), `dermgan-${offer.model}-${basket.length}.zip`);
@@ -807,6 +856,7 @@ function newSeed(): void {
 
 function wire(): void {
   const edited = (finished: boolean) => {
+    if (!heeds.region) return;
     // While a stroke is drawn the mask grows by every move: the picture follows, the newest wins.
     if (finished || lesion().tool !== 'brush' || lesion().brush.area() > 0) changed();
   };
@@ -849,8 +899,12 @@ function wire(): void {
   $('add').addEventListener('click', () => { if (shown) addToBasket(shown.request, shown.blob, shown.extrapolated); });
   $('save').addEventListener('click', () => { if (shown) download(shown.blob, `dermgan-${shown.request.condition}-${shown.request.seed}.png`); });
   $('copy').addEventListener('click', () => {
-    navigator.clipboard.writeText(JSON.stringify({ ...request(), model: offer.model })).then(
+    navigator.clipboard.writeText(JSON.stringify({ ...told(request()), model: offer.model })).then(
       () => say('The request is copied; POST it to /v1/generate.'), () => say('The browser does not let pages copy here.', true));
+  });
+  $('directions-reset').addEventListener('click', () => {
+    state.directions.fill(0);
+    changed();
   });
   $('vary').addEventListener('click', makeVariations);
   $('run-sweep').addEventListener('click', makeSweep);
@@ -910,22 +964,32 @@ function wire(): void {
 }
 
 async function load(model: string): Promise<void> {
-  offer = await patient(() => api.capabilities(model));
-  const c = offer.controls;
+  const { controls, ...facts } = await patient(() => api.capabilities(model));
+  heeds = { condition: controls.condition !== undefined, skin: controls.skin !== undefined, region: controls.size !== undefined };
+  const c = {
+    condition: { values: ['lesion'], default: 'lesion' },
+    skin: { default: 'ita:25', seen_ita_deg: [-60, 80] as [number, number], ita: [kStandIn, { ...kStandIn, ita_deg: 80 }], monk: [] },
+    size: { seen: [0, 1] as [number, number], default: 0.35 },
+    shape: { default: 'blob' as const },
+    directions: [],
+    ...controls,
+  };
+  offer = { ...facts, controls: c };
+  state.directions = c.directions.map(() => 0);
   const select = $<HTMLSelectElement>('model');
   select.replaceChildren(...offer.models.map((m) => make('option', { value: m }, m)));
   select.value = offer.model;
   (select.closest('label') as HTMLElement).hidden = offer.models.length < 2;
   $('model-facts').textContent = `${offer.models.length < 2 ? `${offer.model} · ` : ''}${offer.size_px} px`;
   for (const l of state.editor.lesions) if (!c.condition.values.includes(l.condition)) l.condition = c.condition.default;
-  if (!state.skin) {
+  if (!state.skin && heeds.skin) {
     state.skin = c.skin.default;
     lesion().shape.size = c.size.default;
   }
   buildControls();
   // Something to look at from the start.
   live.first = makeVariations;
-  chooseSkin(state.skin);
+  chooseSkin(state.skin || c.skin.default);
 }
 
 api.takeTokenFromAddress();

@@ -16,6 +16,7 @@
 #include "derm/generation/output.h"
 #include "derm/judges/judge.h"
 #include "derm/models/catalogue.h"
+#include "derm/recipe/directions.h"
 
 namespace derm::cli {
 
@@ -139,7 +140,7 @@ int run_directions(DirectionsFlags& flags) {
       explore::skin_gauge(flags.judging.open_judges(flags.device.device, flags.device.threads));
   const explore::Directions found =
       explore::write_directions_report(model, gauge, flags.options, flags.command, flags.out);
-  if (flags.into_bundle) explore::write_directions(model.bundle() / "directions.safetensors", found);
+  if (flags.into_bundle) explore::write_directions(model.bundle() / recipe::kDirectionsFile, found);
   if (flags.json) {
     print_json(found.to_json());
     return 0;

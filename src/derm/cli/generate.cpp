@@ -27,6 +27,7 @@ struct GenerateFlags {
   data::Wish wish;
   std::vector<std::string> sweeps;
   size_t count = 0;
+  double truncation = 1;
   DeviceFlags device;
   bool json = false;
 };
@@ -157,6 +158,7 @@ int run_generate(GenerateFlags& flags) {
   options.device = flags.device.device;
   options.precision = flags.device.precision;
   options.threads = flags.device.threads;
+  options.truncation = flags.truncation;
   generation::Engine engine(options, models::catalogue());
 
   fs::path look = out;
@@ -202,6 +204,11 @@ Verb add_generate(CLI::App& program) {
   app->add_option("--mask", w.mask_file, "The lesion's outline as an image, white inside");
   add_repeatable(*app, "--region", w.regions, "A further lesion: condition=nevus,x=0.3,y=0.3,size=0.1,shape=ellipse");
   app->add_option("--seed", w.seed, "The same request and seed give the same image")->capture_default_str();
+  add_repeatable(*app, "--direction", w.directions,
+                 "Along a latent direction of the bundle (explore directions): 1=2.5, the first by 2.5 deviations");
+  app->add_option("--truncation", flags->truncation,
+                  "Of a stylegan2: below 1 nearer to the average of the condition, less varied and cleaner")
+      ->capture_default_str();
   add_repeatable(*app, "--sweep", flags->sweeps,
                  "KEY=VALUES, once or twice for a grid: size=0.1..0.6:6, skin=ita:-20..50:5, condition=*");
   app->add_option("--count", flags->count, "How many images")->check(CLI::Range(size_t{1}, size_t{10'000'000}));

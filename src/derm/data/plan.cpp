@@ -106,6 +106,24 @@ Region further_region(const std::string& text, const Offer& offer) {
   return region;
 }
 
+/// "2=-1.5": that far along the second direction.
+void add_direction(Request& request, const std::string& text, const Offer& offer) {
+  if (offer.directions.empty())
+    throw UsageError(
+        "direction: '{}' was asked for, but this model has no directions; `dermgan explore directions --into-bundle` "
+        "finds them for models that start from noise",
+        text);
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos)
+    throw UsageError("direction: '{}' is not of the form NUMBER=STRENGTH; for example 1=2.5", text);
+  const std::string number = text.substr(0, equals);
+  if (!is_integer(number) || std::stoll(number) < 1 || std::stoull(number) > offer.directions.size())
+    throw UsageError("direction: '{}' is not one of 1 to {}", number, offer.directions.size());
+  const auto place = static_cast<size_t>(std::stoull(number)) - 1;
+  request.directions.resize(std::max(request.directions.size(), place + 1));
+  request.directions[place] = number_of("direction", text.substr(equals + 1));
+}
+
 double middle_ita(const SkinLocus& locus) { return locus.known() ? (locus.low_ita() + locus.high_ita()) / 2 : 28.0; }
 
 // low..high or low..high:count, else nothing.
@@ -232,6 +250,8 @@ Offer offer_of(const DataSet& data) {
   return offer;
 }
 
+bool Offer::heeded(const std::string& part) const { return std::find(heeds.begin(), heeds.end(), part) != heeds.end(); }
+
 Request make_request(const Wish& wish, const Offer& offer) {
   if (offer.conditions.empty()) throw DataError("offer: it names no condition; at least one is expected");
   Request request;
@@ -269,6 +289,7 @@ Request make_request(const Wish& wish, const Offer& offer) {
   }
   request.regions.push_back(std::move(region));
   for (const std::string& text : wish.regions) request.regions.push_back(further_region(text, offer));
+  for (const std::string& text : wish.directions) add_direction(request, text, offer);
   validate(request, offer.conditions);
   return request;
 }

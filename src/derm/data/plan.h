@@ -10,12 +10,25 @@
 
 namespace derm::data {
 
+/// The parts of a request that a model may heed.
+inline const std::vector<std::string> kAllHeeded = {"condition", "region", "skin", "seed"};
+
+/// A latent direction that a model's images vary along, named by what was measured along it.
+struct LatentDirection {
+  std::string name;
+  double range = 2;  ///< it was measured from -range to range, in deviations of the space
+};
+
 /// What a bundle can be asked for; requests are checked against it before a model is touched.
 struct Offer {
   std::vector<std::string> conditions;
   SkinLocus locus;
   Shape shape = Shape::blob;               ///< shape that suits how the model was trained
   double low_size = 0.1, high_size = 0.8;  ///< 5th to 95th percentile of the region sizes it has seen
+  // Known once the bundle is opened, so not in its config:
+  std::vector<std::string> heeds = kAllHeeded;  ///< what of a request reaches an image
+  std::vector<LatentDirection> directions;      ///< none for most models
+  bool heeded(const std::string& part) const;
   nlohmann::json to_json() const;
   static Offer from_json(const nlohmann::json& json);
 };
@@ -29,7 +42,8 @@ struct Wish {
   std::string condition, skin, shape;
   std::string size, x, y, aspect;  ///< numbers as text, so that a sweep can stand in for any
   std::string mask_file;
-  std::vector<std::string> regions;  ///< further regions: "condition=nevus,x=0.3,y=0.3,size=0.1,shape=ellipse"
+  std::vector<std::string> regions;     ///< further regions: "condition=nevus,x=0.3,y=0.3,size=0.1,shape=ellipse"
+  std::vector<std::string> directions;  ///< latent directions and how far to go: "1=2.5", the first by 2.5 deviations
   uint64_t seed = 0;
 };
 Request make_request(const Wish& wish, const Offer& offer);

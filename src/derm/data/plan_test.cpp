@@ -89,6 +89,19 @@ TEST(MakeRequest, RefusesWhatCannotBe) {
   EXPECT_THAT(refusal([&] { make_request(wish, offer()); }), HasSubstr("\"size\""));
 }
 
+TEST(MakeRequest, GoesAlongLatentDirections) {
+  Offer two = offer();
+  Wish wish;
+  wish.directions = {"2=-1.5"};
+  EXPECT_THROW(make_request(wish, two), UsageError);  // it has none
+  two.directions = {{"darker skin", 2}, {"larger lesion", 2}};
+  EXPECT_EQ(make_request(wish, two).directions, (std::vector<double>{0, -1.5}));
+  for (const char* bad : {"3=1", "0=1", "x=1", "1", "1=far"}) {
+    wish.directions = {bad};
+    EXPECT_THROW(make_request(wish, two), UsageError) << bad;
+  }
+}
+
 TEST(ParseSweep, RangesWithAndWithoutCount) {
   EXPECT_THAT(parse_sweep("size=0.1..0.6:6", offer()).values, ElementsAre("0.1", "0.2", "0.3", "0.4", "0.5", "0.6"));
   EXPECT_THAT(parse_sweep("x=0..1", offer()).values, ElementsAre("0", "0.2", "0.4", "0.6", "0.8", "1"));

@@ -132,6 +132,8 @@ void validate(const Request& request, const std::vector<std::string>& conditions
     throw UsageError("request: the skin colour is not made of finite numbers");
   if (request.skin.L < 0 || request.skin.L > 100)
     throw UsageError("request: L* of the skin colour is {:.4g}, which must be from 0 to 100", request.skin.L);
+  for (const double strength : request.directions)
+    if (!std::isfinite(strength)) throw UsageError("request: a direction's strength is not a finite number");
 }
 
 nlohmann::json to_json(const Request& request) {
@@ -146,15 +148,17 @@ nlohmann::json to_json(const Request& request) {
     if (region.shape == Shape::mask && !region.mask.empty()) one["mask_rle"] = rle_of(region.mask);
     regions.push_back(std::move(one));
   }
-  return {{"regions", std::move(regions)},
-          {"skin", {{"L", request.skin.L}, {"a", request.skin.a}, {"b", request.skin.b}}},
-          {"skin_text", request.skin_text},
-          {"extrapolated", request.extrapolated},
-          {"seed", request.seed}};
+  nlohmann::json json = {{"regions", std::move(regions)},
+                         {"skin", {{"L", request.skin.L}, {"a", request.skin.a}, {"b", request.skin.b}}},
+                         {"skin_text", request.skin_text},
+                         {"extrapolated", request.extrapolated},
+                         {"seed", request.seed}};
+  if (!request.directions.empty()) json["directions"] = request.directions;
+  return json;
 }
 
 Request request_from_json(const nlohmann::json& json) {
-  only_keys(json, {"regions", "skin", "skin_text", "extrapolated", "seed"}, "request");
+  only_keys(json, {"regions", "skin", "skin_text", "extrapolated", "seed", "directions"}, "request");
   Request request;
   const nlohmann::json& regions = member(json, "regions");
   if (!regions.is_array()) throw UsageError("request: \"regions\" is {}, a list is expected", regions.dump());
@@ -183,6 +187,13 @@ Request request_from_json(const nlohmann::json& json) {
     if (!json["seed"].is_number_unsigned())
       throw UsageError("request: \"seed\" is {}, an integer from 0 up is expected", json["seed"].dump());
     request.seed = json["seed"].get<uint64_t>();
+  }
+  if (json.contains("directions")) {
+    const nlohmann::json& strengths = json["directions"];
+    if (!strengths.is_array() ||
+        !std::all_of(strengths.begin(), strengths.end(), [](const auto& v) { return v.is_number(); }))
+      throw UsageError("request: \"directions\" is {}, a list of numbers is expected", strengths.dump());
+    request.directions = strengths.get<std::vector<double>>();
   }
   return request;
 }

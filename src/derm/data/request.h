@@ -36,6 +36,8 @@ struct Request {
   std::string skin_text;        ///< as it was asked for ("ita:25"), for the record
   bool extrapolated = false;    ///< the skin colour lies outside what the model has seen
   uint64_t seed = 0;
+  std::vector<double> directions;  ///< strengths along the model's latent directions, in its own deviations; those that
+                                   ///< are left out are 0
 
   const std::string& condition() const { return regions.front().condition; }
 };

@@ -83,6 +83,7 @@ TEST(Request, ComesBackFromJsonAsItWas) {
   Request request = simple();
   request.extrapolated = true;
   request.seed = 18446744073709551615ull;
+  request.directions = {0, -1.5};
   request.regions.push_back(request.regions[0]);
   request.regions[1].shape = Shape::mask;
   request.regions[1].mask = image::Mask(3, 3, 1);
@@ -92,6 +93,7 @@ TEST(Request, ComesBackFromJsonAsItWas) {
   const Request back = request_from_json(nlohmann::json::parse(json.dump()));
   EXPECT_EQ(back.seed, request.seed);
   EXPECT_EQ(back.skin, request.skin);
+  EXPECT_EQ(back.directions, request.directions);
   EXPECT_EQ(back.skin_text, "ita:41.4");
   EXPECT_TRUE(back.extrapolated);
   ASSERT_EQ(back.regions.size(), 2u);

@@ -18,6 +18,7 @@
 #include "derm/image/codec.h"
 #include "derm/image/draw.h"
 #include "derm/image/resize.h"
+#include "derm/recipe/directions.h"
 #include "derm/report/report.h"
 #include "derm/tensor/safetensors.h"
 
@@ -227,10 +228,7 @@ std::optional<at::Tensor> first_layer(const Model& model, const std::string& con
 at::Tensor moved(const at::Tensor& points, const Direction& direction, const std::pair<int64_t, int64_t>& layers,
                  double strength) {
   const at::Tensor step = (direction.vector * (strength * direction.deviation)).to(points.device(), at::kFloat);
-  if (points.dim() == 2) return points + step;
-  at::Tensor result = points.clone();
-  result.narrow(1, layers.first, layers.second - layers.first + 1) += step;
-  return result;
+  return recipe::moved(points, step.unsqueeze(0), layers);
 }
 
 Directions find_directions(const Model& model, const Gauge& gauge, const DirectionsOptions& options) {
@@ -400,23 +398,17 @@ void write_directions(const std::filesystem::path& file, const Directions& direc
 }
 
 Directions read_directions(const std::filesystem::path& file, const std::string& bundle_sha256) {
-  const tensor::SafeTensors kept = tensor::read_safetensors(file);
+  const recipe::Directions kept = recipe::read_directions(file, bundle_sha256);
   Directions result;
   try {
-    const nlohmann::json json = nlohmann::json::parse(kept.metadata.at("directions"));
-    const at::Tensor& vectors = kept.tensors.at("directions");
-    result.bundle_sha256 = json.at("bundle_sha256").get<std::string>();
-    if (result.bundle_sha256 != bundle_sha256) {
-      throw DataError(
-          "{}: its directions are of the weights {}, the model's are {}; find them anew (`explore directions`)",
-          file.string(), result.bundle_sha256.substr(0, 12), bundle_sha256.substr(0, 12));
-    }
+    const nlohmann::json& json = kept.facts;
+    result.bundle_sha256 = kept.bundle_sha256;
+    result.layers = kept.layers;
     result.recipe = json.at("recipe").get<std::string>();
     result.space = json.at("space").get<std::string>();
     result.condition = json.at("condition").get<std::string>();
     result.from = json.at("from").get<std::string>();
     result.measured_by = json.at("measured_by").get<std::string>();
-    result.layers = {json.at("layers").at(0).get<int64_t>(), json.at("layers").at(1).get<int64_t>()};
     result.options.seeds = json.at("seeds").get<int64_t>();
     result.options.seed = json.at("first_seed").get<uint64_t>();
     result.options.strengths = json.at("strengths").get<int64_t>();
@@ -427,16 +419,12 @@ Directions read_directions(const std::filesystem::path& file, const std::string&
       result.quantities.push_back({q.at("name").get<std::string>(), q.at("unit").get<std::string>(),
                                    q.at("more").get<std::string>(), q.at("less").get<std::string>()});
     const nlohmann::json& list = json.at("directions");
-    if (vectors.dim() != 2 || vectors.size(0) != static_cast<int64_t>(list.size()) ||
-        vectors.scalar_type() != at::kFloat || !at::isfinite(vectors).all().item<bool>())
-      throw DataError("{}: it names {} directions and holds a tensor [{}]; find them anew (`explore directions`)",
-                      file.string(), list.size(), fmt::join(vectors.sizes(), ", "));
     for (size_t i = 0; i < list.size(); ++i) {
       Direction d;
-      d.vector = vectors[static_cast<int64_t>(i)].clone();
-      d.name = list[i].at("name").get<std::string>();
+      d.vector = kept.vectors[static_cast<int64_t>(i)].clone();
+      d.name = kept.named[i].name;
       d.eigenvalue = number_of(list[i].at("eigenvalue"));
-      d.deviation = list[i].at("deviation").get<double>();
+      d.deviation = kept.deviations[i];
       for (const nlohmann::json& r : list[i].at("responses")) {
         d.responses.push_back({.slope = number_of(r.at("slope")),
                                .interval = {number_of(r.at("interval").at(0)), number_of(r.at("interval").at(1))},
@@ -453,8 +441,6 @@ Directions read_directions(const std::filesystem::path& file, const std::string&
   } catch (const nlohmann::json::exception& error) {
     throw DataError("{}: it is no file of directions ({}); `dermgan explore directions` writes them", file.string(),
                     error.what());
-  } catch (const std::out_of_range&) {
-    throw DataError("{}: it is no file of directions; `dermgan explore directions` writes them", file.string());
   }
   return result;
 }
@@ -544,7 +530,7 @@ Directions write_directions_report(const Model& model, const Gauge& gauge, const
   page.list({"A direction is named by what the project's own means measure; what else it changes has to be looked at.",
              "The classifier's probability is a judge's opinion of an image, no diagnosis.",
              "Research software; not a medical device. All images are synthetic."});
-  write_directions(root / "directions.safetensors", found);
+  write_directions(root / recipe::kDirectionsFile, found);
   nlohmann::json json = found.to_json();
   if (!command.empty()) json["command"] = command;
   write_file(root / "directions.json", json.dump(2) + "\n");

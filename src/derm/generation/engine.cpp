@@ -13,6 +13,8 @@
 #include "derm/base/error.h"
 #include "derm/base/system.h"
 #include "derm/recipe/bundle.h"
+#include "derm/recipe/directions.h"
+#include "derm/recipe/style.h"
 #include "derm/tensor/convert.h"
 #include "derm/tensor/policy.h"
 #include "derm/tensor/state.h"
@@ -39,16 +41,31 @@ struct Engine::Impl {
   tensor::ComputePolicy policy;
   std::string sha256, bundle;
   int threads = 1;
+  double truncation = 1;
+  std::optional<recipe::Directions> directions;
 
   image::Image alone(const data::Request& request) const {
-    return recipe::image_of_request(*generator, request, model.config.map, needs, policy);
+    if (request.directions.empty())
+      return recipe::image_of_request(*generator, request, model.config.map, needs, policy);
+    const torch::NoGradGuard no_grad;
+    const tensor::Inputs inputs = recipe::on_device(recipe::inputs_of(request, model.config.map, needs), policy);
+    return tensor::images_of(along(inputs, {request}).to(at::kCPU, at::kFloat)).at(0);
+  }
+
+  /// The images of a batch, moved along the directions as far as each of its requests asks.
+  at::Tensor along(const tensor::Inputs& inputs, const std::vector<data::Request>& requests) const {
+    std::vector<std::vector<double>> strengths;
+    for (const data::Request& request : requests) strengths.push_back(request.directions);
+    return recipe::generate_along(*generator, *directions, inputs, strengths);
   }
 
   std::vector<image::Image> padded_batch(const std::vector<data::Request>& requests, size_t start, size_t count) const {
     const torch::NoGradGuard no_grad;
     std::vector<at::Tensor> latents, labels, maps;
+    std::vector<data::Request> batch;
     for (size_t i = 0; i < kDeviceBatch; ++i) {
-      const tensor::Inputs one = recipe::inputs_of(requests[start + std::min(i, count - 1)], model.config.map, needs);
+      batch.push_back(requests[start + std::min(i, count - 1)]);
+      const tensor::Inputs one = recipe::inputs_of(batch.back(), model.config.map, needs);
       if (one.latent.defined()) latents.push_back(one.latent);
       if (one.label.defined()) labels.push_back(one.label);
       if (one.map.defined()) maps.push_back(one.map);
@@ -57,9 +74,9 @@ struct Engine::Impl {
     if (!latents.empty()) all.latent = at::cat(latents);
     if (!labels.empty()) all.label = at::cat(labels);
     if (!maps.empty()) all.map = at::cat(maps);
-    const at::Tensor made =
-        generator->generate(recipe::on_device(all, policy)).narrow(0, 0, static_cast<int64_t>(count));
-    return tensor::images_of(made.to(at::kCPU, at::kFloat));
+    const tensor::Inputs inputs = recipe::on_device(all, policy);
+    const at::Tensor made = directions ? along(inputs, batch) : generator->generate(inputs);
+    return tensor::images_of(made.narrow(0, 0, static_cast<int64_t>(count)).to(at::kCPU, at::kFloat));
   }
 
   void on_processor(const std::vector<data::Request>& requests,
@@ -143,6 +160,9 @@ void Engine::Impl::on_processor(const std::vector<data::Request>& requests,
 
 Engine::Engine(const EngineOptions& options, const recipe::Catalogue& catalogue) : impl_(std::make_unique<Impl>()) {
   if (options.threads < 0) throw UsageError("threads: {} was asked for, 0 (all) or more is accepted", options.threads);
+  if (!(options.truncation >= 0 && options.truncation <= 2))
+    throw UsageError("truncation: {} was asked for, 0 to 2 is accepted; 1 leaves the images as they are",
+                     options.truncation);
   tensor::ComputeOptions compute;
   compute.device = options.device;
   compute.precision = options.precision;
@@ -158,6 +178,19 @@ Engine::Engine(const EngineOptions& options, const recipe::Catalogue& catalogue)
   impl_->generator = &recipe::generator_of(impl_->model.players);
   for (at::Tensor& p : impl_->generator->parameters()) p.set_requires_grad(false);
   impl_->sha256 = recipe::bundle_sha256(bundle);
+  data::Offer& offer = impl_->model.config.offer;
+  std::erase_if(offer.heeds, [&](const std::string& part) {
+    const recipe::Needs& needs = impl_->needs;
+    const bool by_map = needs.map && part != "seed";
+    const bool by_label = needs.label && part == "condition";
+    const bool by_noise = (needs.latent > 0 || needs.noise_planes > 0) && part == "seed";
+    return !(by_map || by_label || by_noise);
+  });
+  if (!offer.directions.empty()) {
+    const std::filesystem::path file = bundle / recipe::kDirectionsFile;
+    impl_->directions = recipe::read_directions(file, impl_->sha256);
+    recipe::check_fit(*impl_->directions, *impl_->generator, impl_->needs, file.string());
+  }
 
   const recipe::Canary& canary = impl_->model.config.canary;
   if (options.check_canary && !canary.request.is_null()) {
@@ -176,6 +209,15 @@ Engine::Engine(const EngineOptions& options, const recipe::Catalogue& catalogue)
           bundle.string(), fault, impl_->policy.text());
     }
   }
+  // After the canary, whose image is not truncated.
+  if (options.truncation != 1) {
+    auto* styled = dynamic_cast<recipe::StyleGenerator*>(impl_->generator);
+    if (!styled)
+      throw UsageError("{}: truncation {} was asked for, but a {} has no style space; leave it out, or use a stylegan2",
+                       bundle.string(), options.truncation, recipe_name());
+    styled->set_truncation(options.truncation);
+    impl_->truncation = options.truncation;
+  }
 }
 
 Engine::~Engine() = default;
@@ -190,17 +232,8 @@ const nlohmann::json& Engine::training_facts() const { return impl_->model.confi
 std::string Engine::compute_text() const { return impl_->policy.text(); }
 int64_t Engine::parameter_count() const { return tensor::parameter_count(*impl_->generator); }
 
-std::vector<std::string> Engine::heeds() const {
-  const recipe::Needs& needs = impl_->needs;
-  std::vector<std::string> heeded;
-  for (const std::string& part : kAllHeeded) {
-    const bool by_map = needs.map && part != "seed";
-    const bool by_label = needs.label && part == "condition";
-    const bool by_noise = (needs.latent > 0 || needs.noise_planes > 0) && part == "seed";
-    if (by_map || by_label || by_noise) heeded.push_back(part);
-  }
-  return heeded;
-}
+const std::vector<std::string>& Engine::heeds() const { return offer().heeds; }
+double Engine::truncation() const { return impl_->truncation; }
 
 image::Image Engine::generate(const data::Request& request) {
   image::Image result;
@@ -213,6 +246,9 @@ void Engine::generate(const std::vector<data::Request>& requests,
   for (size_t i = 0; i < requests.size(); ++i) {
     try {
       data::validate(requests[i], conditions());
+      if (requests[i].directions.size() > offer().directions.size())
+        throw UsageError("request: it goes along {} directions, but the model has {}", requests[i].directions.size(),
+                         offer().directions.size());
     } catch (const UsageError& e) {
       if (requests.size() == 1) throw;
       throw UsageError("request {} of {}: {}", i + 1, requests.size(), e.what());

@@ -10,10 +10,13 @@
 
 #include "derm/base/error.h"
 #include "derm/base/files.h"
+#include "derm/generation/output.h"
 #include "derm/image/colour.h"
 #include "derm/models/catalogue.h"
 #include "derm/recipe/bundle.h"
+#include "derm/recipe/directions.h"
 #include "derm/recipe/stand_in.h"
+#include "derm/tensor/safetensors.h"
 
 namespace derm::generation {
 namespace {
@@ -49,7 +52,8 @@ class EngineTest : public ::testing::Test {
     const auto recipe = models::catalogue().make(name);
     Options options;
     recipe->bind(options);
-    for (const char* s : {"width=8", "discriminator_width=8"}) options.set(s);
+    for (const std::string s : {"width=8", "discriminator_width=8"})
+      if (options.has(s.substr(0, s.find('=')))) options.set(s);
     for (const std::string& s : settings) options.set(s);
     recipe::write_untrained_bundle(root_ / name, *recipe, name, 64, recipe::stand_in_offer());
     return root_ / name;
@@ -123,6 +127,78 @@ TEST_F(EngineTest, GivesAnotherImageForAnotherSeedWhereTheRecipeHasNoise) {
   EXPECT_EQ(engine.generate(data::make_request(wish, engine.offer())), first);
   wish.seed = 2;
   EXPECT_NE(engine.generate(data::make_request(wish, engine.offer())), first);
+}
+
+TEST_F(EngineTest, TruncationOfNothingLeavesOneImageACondition) {
+  const fs::path bundle = network("stylegan2");
+  const data::Offer offer = recipe::stand_in_offer();
+  std::vector<data::Request> requests;
+  for (const std::string condition : {"light", "light", "dark"}) {
+    data::Wish wish;
+    wish.condition = condition;
+    wish.seed = requests.size();
+    requests.push_back(data::make_request(wish, offer));
+  }
+  Engine plain(on_cpu(bundle, 1), models::catalogue());
+  const auto whole = all(plain, requests);
+  EXPECT_NE(whole[0], whole[1]);
+  EXPECT_FALSE(provenance(requests[0], plain).contains("truncation"));
+  EngineOptions options = on_cpu(bundle, 1);
+  options.truncation = 0;
+  Engine truncated(options, models::catalogue());
+  const auto averages = all(truncated, requests);
+  EXPECT_EQ(averages[0], averages[1]);
+  EXPECT_EQ(provenance(requests[0], truncated).at("truncation"), "0");
+  for (const double bad : {-0.1, 2.1}) {
+    options.truncation = bad;
+    EXPECT_THROW(Engine(options, models::catalogue()), UsageError);
+  }
+  options = on_cpu(network("dermgan"), 1);
+  options.truncation = 0.7;
+  EXPECT_THROW(Engine(options, models::catalogue()), UsageError);
+}
+
+/// Two directions of `length`, along the first two axes of the space.
+void write_directions(const fs::path& bundle, const std::string& space, int64_t length, const std::string& sha256) {
+  at::Tensor vectors = at::zeros({2, length});
+  vectors[0][0] = vectors[1][1] = 1;
+  const nlohmann::json facts = {
+      {"bundle_sha256", sha256},
+      {"space", space},
+      {"layers", {0, space == "w" ? 3 : 0}},
+      {"range", 2.5},
+      {"directions", {{{"name", "one"}, {"deviation", 1.0}}, {{"name", "two"}, {"deviation", 2.0}}}}};
+  tensor::write_safetensors(bundle / recipe::kDirectionsFile, {{"directions", vectors}},
+                            {{"directions", facts.dump()}});
+}
+
+TEST_F(EngineTest, GoesAlongTheDirectionsOfItsBundle) {
+  for (const auto& [name, space, length] :
+       {std::tuple{"melano-dcgan", "z", int64_t{64}}, {"stylegan2", "w", int64_t{256}}}) {
+    const fs::path bundle =
+        network(name, length == 256 ? std::vector<std::string>{"latent=256"} : std::vector<std::string>());
+    const std::string sha256 = recipe::bundle_sha256(bundle);
+    data::Request request = data::make_request({}, recipe::stand_in_offer());
+    const image::Image as_it_is = Engine(on_cpu(bundle, 1, "fp32"), models::catalogue()).generate(request);
+    write_directions(bundle, space, length, sha256);
+    Engine engine(on_cpu(bundle, 1, "fp32"), models::catalogue());
+    ASSERT_EQ(engine.offer().directions.size(), 2u) << name;
+    EXPECT_EQ(engine.offer().directions[1].name, "two");
+    EXPECT_EQ(engine.offer().directions[1].range, 2.5);
+    EXPECT_FALSE(engine.offer().heeded("skin"));
+    EXPECT_EQ(engine.generate(request), as_it_is) << name;
+    request.directions = {0};
+    EXPECT_EQ(engine.generate(request), as_it_is) << name;
+    request.directions = {0, 8};
+    EXPECT_NE(engine.generate(request), as_it_is) << name;
+    EXPECT_EQ(provenance(request, engine).at("requested_directions"), "[0.0,8.0]");
+    request.directions = {0, 0, 1};
+    EXPECT_THROW(engine.generate(request), UsageError);
+    write_directions(bundle, space, length - 1, sha256);
+    EXPECT_THROW(Engine(on_cpu(bundle, 1), models::catalogue()), DataError);  // of another space
+    write_directions(bundle, space, length, std::string(64, '0'));
+    EXPECT_THROW(Engine(on_cpu(bundle, 1), models::catalogue()), DataError);  // of other weights
+  }
 }
 
 TEST_F(EngineTest, PaintsTheSkinThatIsAskedFor) {

@@ -47,6 +47,7 @@ std::map<std::string, std::string> requested(const data::Request& request, const
     for (nlohmann::json& region : regions) region.erase("mask_rle");  // the mask file holds it
     columns["requested_regions"] = regions.dump();
   }
+  if (!request.directions.empty()) columns["requested_directions"] = nlohmann::json(request.directions).dump();
   if (!maker.heeded("condition")) columns.erase("requested_condition");
   if (!maker.heeded("skin"))
     for (const char* name : {"requested_skin", "requested_ita", "extrapolated"}) columns.erase(name);
@@ -179,7 +180,7 @@ std::string number_label(const std::string& key, const std::string& value) {
 bool Maker::heeded(const std::string& part) const { return std::find(heeds.begin(), heeds.end(), part) != heeds.end(); }
 
 Maker maker_of(const Engine& engine) {
-  return {engine.recipe_name(), engine.bundle_sha256(), engine.size_px(), engine.heeds()};
+  return {engine.recipe_name(), engine.bundle_sha256(), engine.size_px(), engine.heeds(), engine.truncation()};
 }
 
 std::map<std::string, std::string> provenance(const data::Request& request, const Maker& maker) {
@@ -188,6 +189,7 @@ std::map<std::string, std::string> provenance(const data::Request& request, cons
   facts["request"] = data::to_json(request).dump();
   facts["bundle_sha256"] = maker.bundle_sha256;
   facts["recipe"] = maker.recipe;
+  if (maker.truncation != 1) facts["truncation"] = number_text(maker.truncation);
   facts["image_manipulation"] = "synthetic";
   facts["Software"] = "dermgan " + version();
   return facts;

@@ -16,7 +16,8 @@ namespace derm::generation {
 struct Maker {
   std::string recipe, bundle_sha256;
   int size_px = 0;
-  std::vector<std::string> heeds = kAllHeeded;  ///< what of a request reaches its images: Engine::heeds()
+  std::vector<std::string> heeds = data::kAllHeeded;  ///< what of a request reaches its images: Engine::heeds()
+  double truncation = 1;
   bool heeded(const std::string& part) const;
 };
 Maker maker_of(const Engine& engine);

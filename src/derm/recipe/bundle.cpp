@@ -14,6 +14,7 @@
 #include "derm/base/error.h"
 #include "derm/base/files.h"
 #include "derm/base/system.h"
+#include "derm/recipe/directions.h"
 #include "derm/tensor/convert.h"
 #include "derm/tensor/safetensors.h"
 #include "derm/tensor/state.h"
@@ -501,7 +502,9 @@ BundleConfig read_bundle_config(const fs::path& bundle) {
     throw;
   }
   check_sums(bundle);
-  return config_from_json(read_config_json(file), file.string());
+  BundleConfig config = config_from_json(read_config_json(file), file.string());
+  if (fs::exists(bundle / kDirectionsFile)) config.offer.directions = read_directions(bundle / kDirectionsFile).named;
+  return config;
 }
 
 std::string bundle_sha256(const fs::path& bundle) { return sha256_file(bundle / kWeights); }

@@ -19,6 +19,7 @@ using nlohmann::json;
 
 constexpr uint64_t kLargestSeed = uint64_t{1} << 53;  // what JavaScript's numbers hold
 constexpr size_t kLongestText = 100;                  // of a condition or a colour
+constexpr double kFarthest = 10;                      // along a latent direction, in deviations
 
 /// A value for a message, cut short.
 std::string shown(const json& value) {
@@ -99,6 +100,38 @@ const std::vector<std::string>& region_fields() {
   return fields;
 }
 
+/// What of a request a field sets; "" for those that every model heeds.
+std::string part_of(const std::string& field) {
+  if (field == "condition" || field == "skin") return field;
+  return field == "seed" || field == "count" || field == "directions" ? "" : "region";
+}
+
+void check_heeded(const json& object, const data::Offer& offer, const std::string& where) {
+  for (const std::string& name : control_fields()) {
+    const std::string part = part_of(name);
+    if (part.empty() || offer.heeded(part) || !field(object, name.c_str())) continue;
+    if (part == "condition" && offer.conditions.size() == 1) continue;  // the one that it was trained on
+    throw UsageError("{}: {} is given, but this model heeds the {} alone; leave it out", where, name,
+                     fmt::join(offer.heeds, " and the "));
+  }
+}
+
+std::vector<double> directions_of(const json& object, const data::Offer& offer, const std::string& where) {
+  const json* list = field(object, "directions");
+  if (!list) return {};
+  if (!list->is_array() || !std::all_of(list->begin(), list->end(), [](const json& v) { return v.is_number(); }))
+    throw UsageError("{}: directions is {}, a list of numbers is expected", where, shown(*list));
+  if (list->size() > offer.directions.size())
+    throw UsageError("{}: directions has {} numbers, but the model has {} latent directions", where, list->size(),
+                     offer.directions.size());
+  const auto strengths = list->get<std::vector<double>>();
+  for (const double strength : strengths)
+    if (!(std::abs(strength) <= kFarthest))
+      throw UsageError("{}: a direction's strength is {}, -{} to {} deviations are accepted", where, strength,
+                       kFarthest, kFarthest);
+  return strengths;
+}
+
 /// A request with the region that `object` describes.
 data::Request base_request(const json& object, const data::Offer& offer, const AskLimits& limits,
                            const std::string& where) {
@@ -136,7 +169,9 @@ data::Request base_request(const json& object, const data::Offer& offer, const A
 
 void add_requests(const json& object, const data::Offer& offer, const AskLimits& limits, const std::string& where,
                   std::vector<data::Request>& requests) {
+  check_heeded(object, offer, where);
   data::Request request = base_request(object, offer, limits, where);
+  request.directions = directions_of(object, offer, where);
   if (const json* further = field(object, "regions")) {
     if (!further->is_array()) throw UsageError("{}: regions is {}, a list is expected", where, shown(*further));
     if (further->size() + 1 > limits.max_regions)
@@ -166,8 +201,8 @@ void add_requests(const json& object, const data::Offer& offer, const AskLimits&
 }  // namespace
 
 const std::vector<std::string>& control_fields() {
-  static const std::vector<std::string> fields = {"condition", "skin", "size",    "x",    "y",    "aspect",
-                                                  "shape",     "mask", "regions", "seed", "count"};
+  static const std::vector<std::string> fields = {"condition", "skin", "size",    "x",          "y",    "aspect",
+                                                  "shape",     "mask", "regions", "directions", "seed", "count"};
   return fields;
 }
 
@@ -250,7 +285,7 @@ Ask parse_ask(const json& body, const std::function<const data::Offer&(const std
   return ask;
 }
 
-nlohmann::ordered_json echo_of(const data::Request& request) {
+nlohmann::ordered_json echo_of(const data::Request& request, const data::Offer& offer) {
   const auto rounded = [](double v) { return std::round(v * 1e6) / 1e6; };
   const auto region_json = [&](const data::Region& region) {
     nlohmann::ordered_json one = {{"condition", region.condition},
@@ -262,11 +297,16 @@ nlohmann::ordered_json echo_of(const data::Request& request) {
     if (region.shape == data::Shape::mask) one["mask_px"] = region.mask.width;
     return one;
   };
-  nlohmann::ordered_json echo = region_json(request.regions.front());
-  echo["skin"] = request.skin_text;
-  echo["skin_hex"] = image::hex_of(image::rgb_of(request.skin));
-  echo["ita_deg"] = rounded(image::ita_degrees(request.skin));
-  echo["extrapolated"] = request.extrapolated;
+  nlohmann::ordered_json echo = nlohmann::ordered_json::object();
+  if (offer.heeded("region")) echo = region_json(request.regions.front());
+  if (offer.heeded("condition")) echo["condition"] = request.condition();
+  if (offer.heeded("skin")) {
+    echo["skin"] = request.skin_text;
+    echo["skin_hex"] = image::hex_of(image::rgb_of(request.skin));
+    echo["ita_deg"] = rounded(image::ita_degrees(request.skin));
+    echo["extrapolated"] = request.extrapolated;
+  }
+  if (!request.directions.empty()) echo["directions"] = request.directions;
   echo["seed"] = request.seed;
   if (request.regions.size() > 1) {
     echo["regions"] = nlohmann::ordered_json::array();

@@ -75,12 +75,39 @@ TEST(Ask, TakesEachControlAsAField) {
   EXPECT_NEAR(r.regions[0].w, 0.3, 1e-9);
   EXPECT_NEAR(r.regions[0].h, 0.15, 1e-9);
   EXPECT_EQ(r.regions[0].shape, data::Shape::ellipse);
-  const auto echo = echo_of(r);
+  const auto echo = echo_of(r, offer());
   EXPECT_EQ(echo["seed"], 9);
   EXPECT_EQ(echo["aspect"], 2);
   EXPECT_EQ(echo["size"], 0.3);
   EXPECT_EQ(echo["skin"], "ita:25");
   EXPECT_EQ(echo["extrapolated"], false);
+}
+
+TEST(Ask, TakesStrengthsAlongLatentDirections) {
+  data::Offer seeds_only = offer();
+  seeds_only.heeds = {"seed"};
+  seeds_only.directions = {{"darker skin", 2}, {"larger lesion", 2}};
+  const auto told = [&](const json& body) {
+    return parse_ask(body, [&](const std::string&) -> const data::Offer& { return seeds_only; }).requests.front();
+  };
+  const auto refused = [&](const json& body) {
+    try {
+      told(body);
+    } catch (const UsageError& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing was thrown");
+  };
+  const data::Request r = told({{"directions", {0.5, -2}}, {"seed", 3}});
+  EXPECT_EQ(r.directions, (std::vector<double>{0.5, -2}));
+  // What it does not heed is neither taken nor told.
+  EXPECT_EQ(echo_of(r, seeds_only), nlohmann::ordered_json({{"directions", {0.5, -2.0}}, {"seed", 3}}));
+  EXPECT_THAT(refused({{"skin", "ita:25"}}), HasSubstr("skin is given, but this model heeds the seed alone"));
+  EXPECT_THAT(refused({{"regions", json::array({json::object()})}}), HasSubstr("regions is given"));
+  EXPECT_THAT(refused({{"directions", {0, 0, 1}}}), HasSubstr("3 numbers, but the model has 2"));
+  EXPECT_THAT(refused({{"directions", {11}}}), HasSubstr("-10 to 10"));
+  EXPECT_THAT(refused({{"directions", {"far"}}}), HasSubstr("a list of numbers"));
+  EXPECT_THAT(refusal({{"directions", {1}}}), HasSubstr("has 0 latent directions"));
 }
 
 TEST(Ask, DrawsASeedAndTellsIt) {

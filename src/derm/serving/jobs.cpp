@@ -97,7 +97,7 @@ nlohmann::ordered_json to_json(const JobView& job) {
                                  {"seed", job.requests->front().seed},
                                  {"requests", nlohmann::ordered_json::array()},
                                  {"results", nlohmann::ordered_json::array()}};
-  for (const data::Request& request : *job.requests) json["requests"].push_back(echo_of(request));
+  for (const data::Request& request : *job.requests) json["requests"].push_back(echo_of(request, *job.offer));
   if (job.has_result) {
     const size_t results = job.format == Format::dataset ? 1 : job.requests->size();
     for (size_t i = 0; i < results; ++i)
@@ -111,7 +111,7 @@ nlohmann::ordered_json to_json(const JobView& job) {
 struct Jobs::Impl {
   std::vector<Model> models;
   JobLimits limits;
-  std::function<nlohmann::json(const data::Request&, const image::Image&)> measure;
+  Measure measure;
 
   mutable std::mutex mutex;
   std::condition_variable work, pack, tick;
@@ -140,7 +140,7 @@ struct Jobs::Impl {
 
   std::vector<std::thread> threads;
 
-  generation::Maker maker(const Model& m) const { return {m.recipe, m.bundle_sha256, m.size_px}; }
+  generation::Maker maker(const Model& m) const { return {m.recipe, m.bundle_sha256, m.size_px, m.offer.heeds}; }
 
   std::shared_ptr<Job> find(const std::string& id) const {
     const auto found = jobs.find(id);
@@ -154,6 +154,7 @@ struct Jobs::Impl {
     JobView v;
     v.id = job.id;
     v.model = models[job.model].name;
+    v.offer = &models[job.model].offer;
     v.state = job.state;
     v.format = job.ask.format;
     v.requests = job.requests;
@@ -360,15 +361,18 @@ std::string Jobs::Impl::zip_of(const Job& job) const {
   const generation::Maker made_by = maker(m);
   Scratch scratch;
   std::filesystem::create_directory(scratch.path / "images");
-  std::filesystem::create_directory(scratch.path / "masks");
+  const bool masks = made_by.heeded("region");
+  if (masks) std::filesystem::create_directory(scratch.path / "masks");
   std::vector<data::Record> records;
   nlohmann::ordered_json requests = nlohmann::ordered_json::array();
   for (size_t i = 0; i < job.requests->size(); ++i) {
     const data::Request& request = (*job.requests)[i];
-    records.push_back(
-        generation::record_of(request, made_by, fmt::format("images/{:06}.png", i), fmt::format("masks/{:06}.png", i)));
+    records.push_back(generation::record_of(request, made_by, fmt::format("images/{:06}.png", i),
+                                            masks ? fmt::format("masks/{:06}.png", i) : std::string()));
     write_file(scratch.path / records.back().file_name, *job.images[i]);
-    write_file(scratch.path / records.back().mask_file_name, image::encode_png(data::region_mask(request, m.size_px)));
+    if (masks)
+      write_file(scratch.path / records.back().mask_file_name,
+                 image::encode_png(data::region_mask(request, m.size_px)));
     requests.push_back(nlohmann::ordered_json(data::to_json(request)));
   }
   data::write_data_set(scratch.path, records, generation::facts_of_set(made_by, records.size(), true));
@@ -379,7 +383,7 @@ std::string Jobs::Impl::zip_of(const Job& job) const {
   zip.add("requests.json", requests.dump(2) + "\n");
   for (const data::Record& record : records) {
     add(record.file_name);
-    add(record.mask_file_name);
+    if (masks) add(record.mask_file_name);
   }
   return zip.finish();
 }
@@ -409,7 +413,8 @@ void Jobs::Impl::run_packer() {
       if (copy.ask.measure) {
         measured = nlohmann::json::array();
         for (size_t i = 0; i < copy.requests->size(); ++i)
-          measured.push_back(measure((*copy.requests)[i], image::decode_image(*copy.images[i], "image")));
+          measured.push_back(
+              measure((*copy.requests)[i], image::decode_image(*copy.images[i], "image"), models[copy.model].offer));
       }
       std::shared_ptr<const std::string> zip;
       if (copy.ask.format == Format::dataset) zip = std::make_shared<const std::string>(zip_of(copy));
@@ -471,9 +476,7 @@ void Jobs::Impl::run_clock() {
   }
 }
 
-Jobs::Jobs(std::vector<Model> models, JobLimits limits,
-           std::function<nlohmann::json(const data::Request&, const image::Image&)> measure)
-    : impl_(std::make_unique<Impl>()) {
+Jobs::Jobs(std::vector<Model> models, JobLimits limits, Measure measure) : impl_(std::make_unique<Impl>()) {
   if (models.empty()) throw UsageError("serve: no model is given; at least one --bundle is needed");
   impl_->models = std::move(models);
   impl_->limits = limits;

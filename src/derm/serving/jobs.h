@@ -55,6 +55,7 @@ inline bool is_final(State state) { return state >= State::done; }
 /// What a job is at one moment.
 struct JobView {
   std::string id, model;
+  const data::Offer* offer = nullptr;  ///< the model's
   State state = State::queued;
   Format format = Format::png;
   std::shared_ptr<const std::vector<data::Request>> requests;
@@ -73,11 +74,13 @@ struct JobResult {
   std::string content_type, file_name;
 };
 
+/// Measures one image, made by a model of this offer, against its request.
+using Measure = std::function<nlohmann::json(const data::Request&, const image::Image&, const data::Offer&)>;
+
 class Jobs {
  public:
   /// @param measure  what is measured of one image, as JSON
-  Jobs(std::vector<Model> models, JobLimits limits,
-       std::function<nlohmann::json(const data::Request&, const image::Image&)> measure);
+  Jobs(std::vector<Model> models, JobLimits limits, Measure measure);
   ~Jobs();  ///< drops what waits; stop accepting and drain() first
   Jobs(const Jobs&) = delete;
   Jobs& operator=(const Jobs&) = delete;

@@ -11,6 +11,9 @@
 #include "derm/evaluation/control.h"
 #include "derm/generation/engine.h"
 #include "derm/image/colour.h"
+#include "derm/image/mask.h"
+#include "derm/skin/artefacts.h"
+#include "derm/skin/lesion.h"
 
 namespace derm::serving {
 namespace {
@@ -92,6 +95,18 @@ std::pair<double, double> asked_centre(const data::Request& request, int side) {
   return {x / count / side, y / count / side};
 }
 
+/// The request with the lesion that is found for its region, so that skin is measured around that one where none was
+/// asked for.
+data::Request as_found(const data::Request& request, const image::Image& image) {
+  const image::Mask found = skin::find_lesion(image, skin::find_artefacts(image)).mask;
+  if (found.empty() || image::mask_area(found) == 0) return request;
+  data::Request changed = request;
+  changed.regions.resize(1);
+  changed.regions.front().shape = data::Shape::mask;
+  changed.regions.front().mask = found;
+  return changed;
+}
+
 /// What the classifier sees, null where that says nothing about what was asked.
 nlohmann::json condition_of(const data::Request& request, const image::Image& image, const evaluation::Judges& judges) {
   const auto position = std::find(judges.conditions.begin(), judges.conditions.end(), request.condition());
@@ -114,8 +129,10 @@ Instruments instruments(const evaluation::Judges& judges) {
   if (judges.classify) result.quantities.insert(result.quantities.begin(), "condition");
   // One network, and requests come from several threads.
   auto one_at_a_time = std::make_shared<std::mutex>();
-  result.measure = [judges, one_at_a_time](const data::Request& request, const image::Image& image) -> nlohmann::json {
-    const evaluation::ControlSample s = evaluation::measure_sample(request, image);
+  result.measure = [judges, one_at_a_time](const data::Request& request, const image::Image& image,
+                                           const data::Offer& offer) -> nlohmann::json {
+    const bool region = offer.heeded("region");
+    const evaluation::ControlSample s = evaluation::measure_sample(region ? request : as_found(request, image), image);
     const auto [asked_x, asked_y] = asked_centre(request, image.width);
     nlohmann::json json = {{"skin",
                             {{"asked", image::hex_of(image::rgb_of(request.skin))},
@@ -131,9 +148,16 @@ Instruments instruments(const evaluation::Judges& judges) {
                            {"found", s.area_found > 0},
                            {"quality", number(s.found_quality)},
                            {"contrast_ciede2000", number(s.lesion_contrast, 100)}};
+    if (!offer.heeded("skin")) json["skin"]["asked"] = json["skin"]["ciede2000"] = json["ita_deg"]["asked"] = nullptr;
+    if (!region) {
+      json["area"]["asked"] = json["centre"]["asked"] = json["centre"]["distance"] = nullptr;
+      json["region_iou"] = nullptr;
+    }
     if (judges.classify) {
       const std::lock_guard lock(*one_at_a_time);
       json["condition"] = condition_of(request, image, judges);
+      if (!offer.heeded("condition") && !json["condition"].is_null())
+        json["condition"]["asked"] = json["condition"]["probability"] = nullptr;
     }
     return json;
   };

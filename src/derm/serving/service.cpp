@@ -52,10 +52,7 @@ ordered_json colour_json(const image::Lab& lab, const data::SkinLocus& locus) {
           {"extrapolated", locus.extrapolated(lab)}};
 }
 
-/// What a model can be asked for, and what of it lies beyond its data.
-ordered_json controls_of(const Model& model) {
-  const data::Offer& offer = model.offer;
-  const data::SkinLocus& locus = offer.locus;
+ordered_json skin_json(const data::SkinLocus& locus, const data::Request& plain) {
   ordered_json scale = ordered_json::array(), monk = ordered_json::array();
   for (int ita = -60; ita <= 80; ita += 2) {
     const image::Lab lab = locus.at(ita);
@@ -69,27 +66,38 @@ ordered_json controls_of(const Model& model) {
                     {"ita_deg", rounded(image::ita_degrees(lab), 10)},
                     {"extrapolated", locus.extrapolated(lab)}});
   }
+  return {{"forms", {"#rrggbb", "ita:25", "monk:6"}},
+          {"default", plain.skin_text},
+          {"seen_ita_deg", {rounded(locus.low_ita(), 10), rounded(locus.high_ita(), 10)}},
+          {"ita", scale},
+          {"monk", monk}};
+}
+
+/// What a model can be asked for, and what of it lies beyond its data. What it does not heed is not there.
+ordered_json controls_of(const Model& model) {
+  const data::Offer& offer = model.offer;
   const data::Request plain = data::make_request({}, offer);
-  return {
-      {"condition", {{"values", offer.conditions}, {"default", plain.condition()}}},
-      {"skin",
-       {{"forms", {"#rrggbb", "ita:25", "monk:6"}},
-        {"default", plain.skin_text},
-        {"seen_ita_deg", {rounded(locus.low_ita(), 10), rounded(locus.high_ita(), 10)}},
-        {"ita", scale},
-        {"monk", monk}}},
-      {"size",
-       {{"min", 0.02},
-        {"max", 1.0},
-        {"seen", {rounded(offer.low_size), rounded(offer.high_size)}},
-        {"default", rounded(plain.regions.front().size())}}},
-      {"x", {{"min", 0.0}, {"max", 1.0}, {"default", 0.5}}},
-      {"y", {{"min", 0.0}, {"max", 1.0}, {"default", 0.5}}},
-      {"aspect", {{"min", 0.2}, {"max", 5.0}, {"default", 1.0}}},
-      {"shape",
-       {{"values", {"box", "ellipse", "blob", "mask"}}, {"default", data::shape_name(plain.regions.front().shape)}}},
-      {"mask", {{"form", "base64 of a square PNG, white inside"}}},
-      {"seed", {{"min", 0}, {"max", uint64_t{1} << 53}}}};
+  ordered_json controls = ordered_json::object();
+  if (offer.heeded("condition")) controls["condition"] = {{"values", offer.conditions}, {"default", plain.condition()}};
+  if (offer.heeded("skin")) controls["skin"] = skin_json(offer.locus, plain);
+  if (offer.heeded("region")) {
+    const data::Region& region = plain.regions.front();
+    controls["size"] = {{"min", 0.02},
+                        {"max", 1.0},
+                        {"seen", {rounded(offer.low_size), rounded(offer.high_size)}},
+                        {"default", rounded(region.size())}};
+    for (const char* axis : {"x", "y"}) controls[axis] = {{"min", 0.0}, {"max", 1.0}, {"default", 0.5}};
+    controls["aspect"] = {{"min", 0.2}, {"max", 5.0}, {"default", 1.0}};
+    controls["shape"] = {{"values", {"box", "ellipse", "blob", "mask"}}, {"default", data::shape_name(region.shape)}};
+    controls["mask"] = {{"form", "base64 of a square PNG, white inside"}};
+  }
+  if (!offer.directions.empty()) {
+    controls["directions"] = ordered_json::array();
+    for (const data::LatentDirection& d : offer.directions)
+      controls["directions"].push_back({{"name", d.name}, {"min", -d.range}, {"max", d.range}, {"default", 0.0}});
+  }
+  controls["seed"] = {{"min", 0}, {"max", uint64_t{1} << 53}};
+  return controls;
 }
 
 ordered_json model_json(const Model& model) {
@@ -188,14 +196,16 @@ Response Service::Impl::measure(const Request& request) {
   if (view.format == Format::dataset)
     throw UsageError("a data set's images are measured while it is made; ask for it with \"measure\": true");
   const JobResult result = jobs.result(id, index);
-  return Response::json(
-      ordered_json(instruments.measure((*view.requests)[index], image::decode_image(*result.bytes, "image"))));
+  return Response::json(ordered_json(
+      instruments.measure((*view.requests)[index], image::decode_image(*result.bytes, "image"), *view.offer)));
 }
 
 Response Service::Impl::region(const Request& request) {
   const Ask ask = parse_ask(
       request.json(), [this](const std::string& name) -> const data::Offer& { return jobs.model(name).offer; },
       options.ask);
+  if (!jobs.model(ask.model).offer.heeded("region"))
+    throw UsageError("this model makes images without a region to ask for; ask another model");
   return Response::bytes(image::encode_png(data::region_mask(ask.requests.front(), jobs.model(ask.model).size_px)),
                          "image/png");
 }

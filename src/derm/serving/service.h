@@ -22,7 +22,7 @@ struct ServiceOptions {
 /// What the routes need from outside.
 struct Instruments {
   /// The result of each control, of one image. Called from several threads at a time.
-  std::function<nlohmann::json(const data::Request&, const image::Image&)> measure;
+  Measure measure;
   std::vector<std::string> quantities;  ///< what it measures, for /v1/capabilities
 };
 

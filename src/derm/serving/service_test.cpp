@@ -61,19 +61,19 @@ class PlainPainter : public Painter {
 
 class ServiceTest : public ::testing::Test {
  protected:
-  void start(ServiceOptions options = {}) {
+  void start(ServiceOptions options = {}, const data::Offer& offer = recipe::stand_in_offer()) {
     Model model;
     model.name = "plain";
     model.recipe = "plain";
     model.bundle_sha256 = std::string(64, 'a');
     model.size_px = 32;
-    model.offer = recipe::stand_in_offer();
+    model.offer = offer;
     model.canary = data::make_request({}, model.offer);
     model.replicas.push_back(std::make_unique<PlainPainter>(state_));
     std::vector<Model> models;
     models.push_back(std::move(model));
     Instruments tools;
-    tools.measure = [](const data::Request& r, const image::Image& i) -> json {
+    tools.measure = [](const data::Request& r, const image::Image& i, const data::Offer&) -> json {
       return {{"seed", r.seed}, {"width", i.width}};
     };
     service_ = std::make_unique<Service>(std::move(models), tools, options);
@@ -366,7 +366,7 @@ TEST_F(ServiceTest, TellsWhatCanBeAskedForAndWhatLiesBeyondTheData) {
   EXPECT_TRUE(inside && outside);
   EXPECT_EQ(c["limits"]["images_per_job"], 256);
   for (const std::string& name : control_fields()) {
-    if (name == "regions" || name == "count") continue;
+    if (name == "regions" || name == "count" || name == "directions") continue;
     EXPECT_TRUE(c["controls"].contains(name)) << name;
   }
   EXPECT_EQ(refusal(get("/v1/capabilities?model=other")), "400 bad_request");
@@ -381,6 +381,27 @@ TEST_F(ServiceTest, TellsWhatCanBeAskedForAndWhatLiesBeyondTheData) {
   const json measured =
       parsed(client_->request("POST", "/v1/skin", image::encode_png(photo), {{"Content-Type", "image/png"}}));
   EXPECT_EQ(measured["hex"], "#c69878");
+}
+
+TEST_F(ServiceTest, AModelFromNoiseIsOfferedAndAskedForWhatItHeeds) {
+  data::Offer offer = recipe::stand_in_offer();
+  offer.heeds = {"seed"};
+  offer.directions = {{"darker skin", 2.5}};
+  start({}, offer);
+  const json controls = parsed(get("/v1/capabilities"))["controls"];
+  EXPECT_EQ(controls.size(), 2u) << controls;
+  EXPECT_EQ(controls["directions"],
+            json::array({{{"name", "darker skin"}, {"min", -2.5}, {"max", 2.5}, {"default", 0.0}}}));
+  EXPECT_TRUE(controls.contains("seed"));
+  EXPECT_EQ(refusal(post({{"skin", "ita:25"}})), "400 bad_request");
+  EXPECT_EQ(refusal(post(json::object(), "/v1/region")), "400 bad_request");
+  const json job = finished({{"directions", {1.5}}, {"seed", 4}, {"format", "dataset"}});
+  EXPECT_EQ(job["requests"][0], json({{"directions", {1.5}}, {"seed", 4}}));
+  // The set claims neither a region nor a condition that nobody asked for.
+  const std::string zip = get(job["results"][0]).body;
+  EXPECT_EQ(zip.find("masks/"), std::string::npos);
+  EXPECT_NE(zip.find("requested_directions"), std::string::npos);
+  EXPECT_EQ(zip.find("requested_condition"), std::string::npos);
 }
 
 TEST_F(ServiceTest, TheOpenApiDocumentDescribesTheRoutes) {
