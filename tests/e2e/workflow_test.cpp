@@ -161,6 +161,42 @@ TEST_F(Workflow, EvaluateWritesAReportThatNeedsNoOtherFile) {
   EXPECT_EQ(CsvTable::read(place_ / "report/control.csv").size(), 12u);
 }
 
+TEST_F(Workflow, UtilityTestsWhetherTheImagesHelp) {
+  const std::vector<std::string> words = {"utility",
+                                          "--real",
+                                          "D",
+                                          "--bundle",
+                                          shop_.run(),
+                                          "--out",
+                                          "helps",
+                                          "--set",
+                                          R"(arms=["real", "real+duplicates=1", "real+synthetic=1"])",
+                                          "--set",
+                                          "size_px=32",
+                                          "--set",
+                                          "bootstrap=100",
+                                          "--set",
+                                          "classifier.network=small",
+                                          "--set",
+                                          "classifier.steps=4",
+                                          "--set",
+                                          "classifier.validate_every=2"};
+  // The run has learned from the set's own training split: it fits no other folds.
+  const Answer leak = place_.dermgan(words + std::vector<std::string>{"--set", "folds=2"});
+  EXPECT_EQ(leak.code, 3);
+  EXPECT_THAT(leak.err, HasSubstr("test photographs"));
+  const Answer answer = place_.dermgan(words + std::vector<std::string>{"--set", "folds=1"});
+  ASSERT_EQ(answer.code, 0) << answer.err;
+  EXPECT_EQ(answer.last_line(), "helps/report.html");
+  EXPECT_THAT(answer.out, HasSubstr("real+synthetic=1 against real+duplicates=1"));
+  EXPECT_THAT(read_file(place_ / "helps/report.html"), testing::Not(testing::ContainsRegex("src=\"[^d]")));
+  const json results = json::parse(read_file(place_ / "helps/results.json"));
+  EXPECT_EQ(results["registration"]["data_fingerprint"], data::DataSet::open(place_ / "D").fingerprint());
+  const Answer other = place_.dermgan(words + std::vector<std::string>{"--set", "folds=1", "--set", "seeds=2"});
+  EXPECT_EQ(other.code, 2);
+  EXPECT_THAT(other.err, HasSubstr("/design/seeds"));
+}
+
 TEST_F(Workflow, TrainingStartsFromABundle) {
   const Answer answer =
       place_.dermgan(small_training("D", "transfer", 0.008) + std::vector<std::string>{"--init-from", shop_.run()});

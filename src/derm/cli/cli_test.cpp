@@ -42,7 +42,7 @@ fs::path file_with(const std::string& text) {
 }
 
 TEST(Program, HelpAtEachLevelHasAnExample) {
-  for (const std::string verb : {"", "prepare", "train", "generate", "evaluate", "phantom", "info"}) {
+  for (const std::string verb : {"", "prepare", "train", "generate", "evaluate", "utility", "phantom", "info"}) {
     const Answer answer = verb.empty() ? dermgan({"--help"}) : dermgan({verb, "--help"});
     EXPECT_EQ(answer.code, 0) << verb;
     EXPECT_THAT(answer.out, HasSubstr("Example:\n  dermgan " + verb)) << verb;

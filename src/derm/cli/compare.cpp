@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -8,6 +9,7 @@
 #include "derm/cli/verbs.h"
 #include "derm/evaluation/compare.h"
 #include "derm/models/catalogue.h"
+#include "derm/utility/compare.h"
 
 namespace derm::cli {
 
@@ -32,11 +34,33 @@ evaluation::CompareSource source_of(const std::string& text) {
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
+/// Experiments of `dermgan utility` have a table of their own.
+int compare_experiments(const CompareFlags& flags, const std::vector<evaluation::CompareSource>& given) {
+  std::vector<std::pair<std::string, fs::path>> sources;
+  for (const evaluation::CompareSource& source : given) {
+    if (!utility::is_experiment(source.path))
+      throw UsageError(
+          "dermgan compare: {} is no experiment of `dermgan utility`, and others are; compare like with like",
+          source.path.string());
+    sources.emplace_back(source.name, source.path);
+  }
+  const nlohmann::json comparison = utility::compare_experiments(sources, flags.mixed, flags.out);
+  if (flags.json)
+    print_json(comparison);
+  else
+    std::cout << utility::comparison_text(comparison)
+              << fmt::format("\n{}\n", (fs::path(flags.out) / "report.html").string());
+  return 0;
+}
+
 int run_compare(const CompareFlags& flags) {
   if (flags.requests != "maps" && flags.requests != "novel")
     throw UsageError("dermgan compare: --requests {} is not known; maps and novel are", flags.requests);
   evaluation::CompareOptions options;
   for (const std::string& text : flags.sources) options.sources.push_back(source_of(text));
+  if (std::any_of(options.sources.begin(), options.sources.end(),
+                  [](const evaluation::CompareSource& s) { return utility::is_experiment(s.path); }))
+    return compare_experiments(flags, options.sources);
   evaluation::EvaluateOptions& o = options.evaluate;
   o.real = flags.real;
   o.split = flags.split;
@@ -71,7 +95,8 @@ Verb add_compare(CLI::App& program, const std::string& command_line) {
   CLI::App* app = program.add_subcommand("compare", "Several runs, bundles or evaluations in one table");
   Verb verb{app, {}, [flags] { return run_compare(*flags); }};
   verb.required.push_back(app->add_option(
-      "MODELS", flags->sources, "Runs (their best), bundles, or folders that `evaluate` wrote; NAME=PATH names one"));
+      "MODELS", flags->sources,
+      "Runs (their best), bundles, or folders that `evaluate` wrote; or folders of `utility`; NAME=PATH names one"));
   app->add_option("--real", flags->real, "A data set of photographs, for those that are not measured yet");
   app->add_option("--split", flags->split, "Which of them: validation, test, train")->capture_default_str();
   verb.required.push_back(app->add_option("--out", flags->out, "Folder for report.html and its tables"));

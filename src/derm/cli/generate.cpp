@@ -114,9 +114,11 @@ void check_heeded(const GenerateFlags& flags, const recipe::BundleConfig& config
     if (const std::string key = sweep.substr(0, sweep.find('=')); !heeded(key)) refuse("a sweep of the " + key);
   for (const std::string& word : words(flags.balance))
     if (!heeded(word)) refuse("a balance of the " + word);
-  if (!flags.plan.empty())
-    for (const std::string& column : CsvTable::read(flags.plan).header())
+  if (!flags.plan.empty()) {
+    const CsvTable plan = CsvTable::read(flags.plan);  // a temporary in the loop's head would be gone before its body
+    for (const std::string& column : plan.header())
       if (!heeded(column)) refuse(fmt::format("\"{}\" in {}", column, flags.plan));
+  }
 }
 
 void warn_of_extrapolation(const std::vector<data::Request>& requests, const data::Offer& offer) {

@@ -96,6 +96,7 @@ int parse_and_run(int argc, const char* const* argv) {
                           add_explore(program, quoted(argc, argv)),
                           add_audit(program, quoted(argc, argv)),
                           add_study(program),
+                          add_utility(program, quoted(argc, argv)),
                           add_phantom(program),
                           add_info(program)};
 #ifdef DERM_SERVING

@@ -25,6 +25,7 @@ Verb add_compare(CLI::App& program, const std::string& command_line);
 Verb add_explore(CLI::App& program, const std::string& command_line);
 Verb add_audit(CLI::App& program, const std::string& command_line);
 Verb add_study(CLI::App& program);
+Verb add_utility(CLI::App& program, const std::string& command_line);
 Verb add_phantom(CLI::App& program);
 Verb add_info(CLI::App& program);
 Verb add_serve(CLI::App& program);  ///< in builds with DERM_SERVING

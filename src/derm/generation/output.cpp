@@ -180,7 +180,13 @@ std::string number_label(const std::string& key, const std::string& value) {
 bool Maker::heeded(const std::string& part) const { return std::find(heeds.begin(), heeds.end(), part) != heeds.end(); }
 
 Maker maker_of(const Engine& engine) {
-  return {engine.recipe_name(), engine.bundle_sha256(), engine.size_px(), engine.heeds(), engine.truncation()};
+  Maker maker{engine.recipe_name(), engine.bundle_sha256(), engine.size_px(), engine.heeds(), engine.truncation(), {}};
+  // Who tests a classifier with these images has to know whose photographs the generator has seen.
+  const nlohmann::json& training = engine.training_facts();
+  maker.learned_from = nlohmann::json::object();
+  for (const char* name : {"data", "data_fingerprint", "init_from"})
+    if (training.is_object() && training.contains(name)) maker.learned_from[name] = training.at(name);
+  return maker;
 }
 
 std::map<std::string, std::string> provenance(const data::Request& request, const Maker& maker) {
@@ -226,6 +232,7 @@ nlohmann::json facts_of_set(const Maker& maker, size_t requested_images, bool co
            {{"recipe", maker.recipe},
             {"bundle_sha256", maker.bundle_sha256},
             {"heeds", maker.heeds},
+            {"learned_from", maker.learned_from},
             {"software", "dermgan " + version()}}},
           {"requested_images", requested_images},
           {"complete", complete}};

@@ -18,6 +18,8 @@ struct Maker {
   int size_px = 0;
   std::vector<std::string> heeds = data::kAllHeeded;  ///< what of a request reaches its images: Engine::heeds()
   double truncation = 1;
+  nlohmann::json learned_from =
+      nlohmann::json::object();  ///< data, data_fingerprint and init_from of its training facts
   bool heeded(const std::string& part) const;
 };
 Maker maker_of(const Engine& engine);

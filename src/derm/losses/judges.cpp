@@ -1,5 +1,7 @@
 #include "derm/losses/judges.h"
 
+#include <cmath>
+
 #include <torch/torch.h>
 
 #include "derm/base/error.h"
@@ -17,6 +19,37 @@ at::Tensor balanced_cross_entropy(const at::Tensor& logits, const at::Tensor& la
   const at::Tensor log_p = at::log_softmax(logits + prior.log(), 1);
   const at::Tensor right = log_p.gather(1, label.unsqueeze(1)).squeeze(1);
   return -((1 - smoothing) * right + smoothing * log_p.mean(1)).mean();
+}
+
+at::Tensor balanced_focal(const at::Tensor& logits, const at::Tensor& label, const at::Tensor& prior, double gamma) {
+  const at::Tensor log_p = at::log_softmax(logits + prior.log(), 1).gather(1, label.unsqueeze(1)).squeeze(1);
+  if (gamma == 0) return -log_p.mean();
+  // A hair above 0, where a power below 1 has no finite gradient.
+  return -((1 - log_p.exp()).clamp_min(1e-6).pow(gamma) * log_p).mean();
+}
+
+double balanced_nll(const at::Tensor& logits, const at::Tensor& label) {
+  const at::Tensor log_p = at::log_softmax(logits, 1).gather(1, label.unsqueeze(1)).squeeze(1);
+  double sum = 0;
+  int64_t present = 0;
+  for (int64_t k = 0; k < logits.size(1); ++k) {
+    const at::Tensor of_class = log_p.masked_select(label == k);
+    if (of_class.numel() == 0) continue;
+    sum -= of_class.to(at::kDouble).mean().item<double>();
+    ++present;
+  }
+  return sum / static_cast<double>(std::max<int64_t>(present, 1));
+}
+
+double fit_temperature(const at::Tensor& logits, const at::Tensor& label) {
+  // The loss is convex in 1 / T; a fine search in log T is as exact as the images allow.
+  double best = 1, least = balanced_nll(logits, label);
+  for (int i = -150; i <= 150; ++i) {
+    const double t = std::pow(8.0, i / 150.0);
+    const double nll = balanced_nll(logits / t, label);
+    if (nll < least) least = nll, best = t;
+  }
+  return best;
 }
 
 VicReg vicreg(const at::Tensor& a, const at::Tensor& b) {

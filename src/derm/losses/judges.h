@@ -20,6 +20,22 @@ at::Tensor soft_dice(const at::Tensor& logits, const at::Tensor& truth);
 at::Tensor balanced_cross_entropy(const at::Tensor& logits, const at::Tensor& label, const at::Tensor& prior,
                                   double smoothing = 0);
 
+/// Focal loss (Lin et al. 2017, arXiv:1708.02002) of the same logits: each image's cross-entropy times (1 - p)^gamma,
+/// p the probability of its class, so that what is right already counts less. With gamma 0 it is
+/// balanced_cross_entropy() without smoothing.
+/// @param gamma  at least 0
+/// @return       scalar, mean over N
+at::Tensor balanced_focal(const at::Tensor& logits, const at::Tensor& label, const at::Tensor& prior, double gamma);
+
+/// Negative log-likelihood with every class of the same weight; classes without an image are left out.
+/// @param logits  [N, K] fp32
+/// @param label   [N] int64
+double balanced_nll(const at::Tensor& logits, const at::Tensor& label);
+
+/// The temperature T from 1/8 to 8 that makes balanced_nll(logits / T) least (Guo et al. 2017, arXiv:1706.04599, with
+/// every class of the same weight), on a grid of 301 values. 1 where no other is better.
+double fit_temperature(const at::Tensor& logits, const at::Tensor& label);
+
 /// The three terms of VICReg (Bardes et al. 2022, arXiv:2105.04906) on embeddings of two views of the same images.
 struct VicReg {
   at::Tensor invariance;  ///< mean squared difference of the views

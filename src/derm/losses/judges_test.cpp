@@ -44,6 +44,35 @@ TEST(BalancedCrossEntropy, SmoothingSpreadsTheTargetEvenly) {
               -0.95 * std::log(0.8) - 0.05 * std::log(0.2), 1e-6);
 }
 
+TEST(BalancedFocal, WeighsByHowWrongItIs) {
+  // Probability 0.8 of the right class: 0.2^2 times its cross-entropy; 0.5: 0.25 times log 2.
+  const auto logits = torch::tensor({{std::log(0.8), std::log(0.2)}, {0.0, 0.0}}, torch::kDouble);
+  const auto label = torch::tensor({0, 1}, torch::kLong), prior = torch::full({2}, 0.5, torch::kDouble);
+  EXPECT_NEAR(balanced_focal(logits, label, prior, 2).item<double>(),
+              (-0.04 * std::log(0.8) + 0.25 * std::log(2.0)) / 2, 1e-9);
+  EXPECT_NEAR(balanced_focal(logits, label, prior, 0).item<double>(),
+              balanced_cross_entropy(logits, label, prior).item<double>(), 1e-12);
+}
+
+TEST(BalancedNll, GivesEveryClassTheSameWeight) {
+  // Three images of the first class with probability 0.9, one of the second with 0.5.
+  const auto p = torch::tensor({{0.9, 0.1}, {0.9, 0.1}, {0.9, 0.1}, {0.5, 0.5}}, torch::kDouble);
+  EXPECT_NEAR(balanced_nll(p.log(), torch::tensor({0, 0, 0, 1}, torch::kLong)), -(std::log(0.9) + std::log(0.5)) / 2,
+              1e-12);
+}
+
+TEST(FitTemperature, FindsTheOneThatWasPutIn) {
+  // Logits that say 0.99 where 0.8 is right: log(0.99 / 0.01) / log(0.8 / 0.2) = 3.315.
+  const double sure = std::log(0.99 / 0.01);
+  std::vector<double> first;
+  std::vector<int64_t> label;
+  for (int64_t k = 0; k < 2; ++k)
+    for (int i = 0; i < 100; ++i) first.push_back((i < 80) == (k == 0) ? sure : 0.0), label.push_back(k);
+  const auto column = torch::tensor(first, torch::kDouble);
+  const auto logits = torch::stack({column, sure - column}, 1);
+  EXPECT_NEAR(fit_temperature(logits, torch::tensor(label, torch::kLong)), sure / std::log(4.0), 0.05);
+}
+
 TEST(VicReg, IsWhatOneCountsByHand) {
   // a: both columns (1, -1): variance 2, covariance 2. b: columns (1, -1) and (0, 0): variances 2 and 0, covariance 0.
   const auto a = torch::tensor({{1.0, 1.0}, {-1.0, -1.0}}, torch::kDouble);

@@ -44,20 +44,23 @@ class ConvNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(ConvNorm);
 
-/// Expands, looks at 3x3 channel by channel, and narrows without an activation; adds its input where it can.
+/// Expands (or not), looks at 3x3 channel by channel, and narrows without an activation; adds its input where it can.
 class BlockImpl : public torch::nn::Module {
  public:
-  BlockImpl(int64_t in, int64_t out, int64_t stride, int64_t expansion) : adds_(stride == 1 && in == out) {
+  BlockImpl(int64_t in, int64_t out, int64_t stride, int64_t expansion, bool expands)
+      : adds_(stride == 1 && in == out) {
     const int64_t inner = in * expansion;
     auto conv = register_module("conv", std::make_shared<torch::nn::Module>("Sequence"));
-    expand_ = conv->register_module("0", ConvNorm(in, inner, 1, 1, 1));
-    depthwise_ = conv->register_module("1", ConvNorm(inner, inner, 3, stride, inner));
+    int number = 0;
+    const auto next = [&] { return std::to_string(number++); };
+    if (expands) expand_ = conv->register_module(next(), ConvNorm(in, inner, 1, 1, 1));
+    depthwise_ = conv->register_module(next(), ConvNorm(inner, inner, 3, stride, inner));
     narrow_ = conv->register_module(
-        "2", Conv(ConvOptions{.in = inner, .out = out, .kernel = 1, .padding = 0, .bias = false}));
-    norm_ = conv->register_module("3", Norm("batch", out));
+        next(), Conv(ConvOptions{.in = inner, .out = out, .kernel = 1, .padding = 0, .bias = false}));
+    norm_ = conv->register_module(next(), Norm("batch", out));
   }
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor y = norm_(narrow_(depthwise_(expand_(x))));
+    const at::Tensor y = norm_(narrow_(depthwise_(expand_ ? expand_(x) : x)));
     return adds_ ? x + y : y;
   }
 
@@ -77,7 +80,7 @@ struct Group {
 
 at::Tensor relu6(const at::Tensor& x) { return Relu6::apply(x); }
 
-MobileNetV2Impl::MobileNetV2Impl(bool last) {
+MobileNetV2Impl::MobileNetV2Impl(bool last, bool first_expands) {
   // Table 2 of the paper.
   static constexpr Group kGroups[] = {{1, 16, 1, 1}, {6, 24, 2, 2},  {6, 32, 3, 2}, {6, 64, 4, 2},
                                       {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}};
@@ -101,7 +104,8 @@ MobileNetV2Impl::MobileNetV2Impl(bool last) {
     for (int64_t i = 0; i < group.count; ++i) {
       const int64_t stride = i == 0 ? group.stride : 1;
       if (stride == 2) end_stage();
-      add(number++, Block(in, group.out, stride, group.expansion));
+      const bool expands = number > 1 || first_expands;
+      add(number++, Block(in, group.out, stride, group.expansion, expands));
       in = group.out;
     }
   }

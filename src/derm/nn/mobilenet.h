@@ -13,12 +13,14 @@ namespace derm::nn {
 at::Tensor relu6(const at::Tensor& x);
 
 /// The backbone of width 1. Its children are called "0" to "18" as torchvision's `features`, so that a network which
-/// registers it as "features" takes the weights of a torchvision-style file by name. As Gluon builds it, block 1 has an
-/// expanding 1x1 convolution (32 to 32) too. Batch norm after every convolution, relu6 but at the end of a block.
+/// registers it as "features" takes the weights of a torchvision-style file by name. Batch norm after every
+/// convolution, relu6 but at the end of a block.
 class MobileNetV2Impl : public torch::nn::Module {
  public:
-  /// @param last  with "18", the 1x1 convolution to 1280 channels; without it the last stage ends in 320
-  explicit MobileNetV2Impl(bool last = true);
+  /// @param last           with "18", the 1x1 convolution to 1280 channels; without it the last stage ends in 320
+  /// @param first_expands  block 1 has an expanding 1x1 convolution (32 to 32) too, as Gluon builds it; torchvision and
+  ///                       the paper's table have none
+  explicit MobileNetV2Impl(bool last = true, bool first_expands = true);
 
   /// What each stage ends with: sides S/2, S/4, S/8, S/16 and S/32, of 16, 24, 32, 96 and 320 (1280) channels.
   /// @param x  [N, 3, S, S] as imagenet_normalised() gives it; S a multiple of 32

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "derm/base/special.h"
+
 namespace derm::study {
 
 /// A figure with its 95 % interval, or the reason why there is none. Never NaN: what cannot be computed is absent.
@@ -17,12 +19,6 @@ struct Estimate {
 
   static Estimate none(std::string why, int64_t count = 0) { return {{}, {}, {}, std::move(why), count}; }
 };
-
-double normal_cdf(double z);
-double normal_quantile(double p);  ///< p in (0, 1); throws UsageError outside
-
-/// Regularised incomplete beta function I_x(a, b), a, b > 0, x in [0, 1]; continued fraction (Lentz), to about 1e-14.
-double incomplete_beta(double a, double b, double x);
 
 /// Share k / n with the exact interval of Clopper and Pearson (Biometrika 26, 1934), two-sided at `confidence`.
 /// No value for n = 0. @throws UsageError unless 0 <= k <= n.

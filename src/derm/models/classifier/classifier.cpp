@@ -72,12 +72,6 @@ double class_mean(const at::Tensor& values, const at::Tensor& label, int64_t cla
   return sum / static_cast<double>(std::max<int64_t>(present, 1));
 }
 
-/// Negative log-likelihood with every class of the same weight.
-double balanced_nll(const at::Tensor& logits, const at::Tensor& label) {
-  const at::Tensor log_p = at::log_softmax(logits, 1).gather(1, label.unsqueeze(1)).squeeze(1);
-  return -class_mean(log_p, label, logits.size(1));
-}
-
 class Classifier : public recipe::JudgeRecipe {
  public:
   Classifier() {
@@ -150,21 +144,14 @@ class Classifier : public recipe::JudgeRecipe {
     auto& net = dynamic_cast<ClassifierNet&>(judge);
     net.temperature.fill_(1.0);
     const Answers answers = answers_of(judge, validation, policy);
-    // The loss is convex in 1 / T; a fine search in log T from 1/8 to 8 is as exact as the images allow.
-    double best = 1, least = balanced_nll(answers.logits, answers.label);
-    for (int i = -150; i <= 150; ++i) {
-      const double t = std::pow(8.0, i / 150.0);
-      const double nll = balanced_nll(answers.logits / t, answers.label);
-      if (nll < least) least = nll, best = t;
-    }
-    net.temperature.fill_(best);
+    net.temperature.fill_(losses::fit_temperature(answers.logits, answers.label));
   }
 
   std::vector<recipe::Figure> figures(recipe::Judge& judge, const std::vector<tensor::Batch>& validation,
                                       const tensor::ComputePolicy& policy) const override {
     const Answers answers = answers_of(judge, validation, policy);
     const at::Tensor right = (answers.logits.argmax(1) == answers.label).to(at::kDouble);
-    return {{"nll", balanced_nll(answers.logits, answers.label)},
+    return {{"nll", losses::balanced_nll(answers.logits, answers.label)},
             {"balanced_accuracy", class_mean(right, answers.label, answers.logits.size(1))},
             {"accuracy", right.mean().item<double>()},
             {"temperature", dynamic_cast<ClassifierNet&>(judge).temperature.item<double>()}};
