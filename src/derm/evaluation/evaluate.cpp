@@ -41,6 +41,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Raised when a figure is measured in another way, so that no evaluation from before stands for one of now. 2: SWD has
+/// an interval.
+constexpr int kProtocolFormat = 2;
 constexpr size_t kNovelImages = 1000;
 constexpr size_t kSamplesShown = 24;
 
@@ -357,7 +360,7 @@ nlohmann::json protocol_of(const EvaluateOptions& options, const data::DataSet& 
     extractors.push_back({{"name", e->name()}, {"sha256", e->sha256()}, {"resize_kernel", e->resize_kernel()}});
   std::string compute = options.engine != nullptr ? options.engine->compute_text() : "images as found";
   compute = compute.substr(0, compute.rfind(", "));  // the number of threads changes no byte
-  return {{"format", 1},
+  return {{"format", kProtocolFormat},
           {"reference_fingerprint", photographs.fingerprint().empty()
                                         ? data::data_set_fingerprint(photographs.root(), photographs.records())
                                         : photographs.fingerprint()},

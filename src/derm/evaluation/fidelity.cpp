@@ -456,7 +456,8 @@ void add_swd(FigureGroup& group, Measurement& m, const std::optional<ImageSet>& 
                                  progress.update(++drawn);
                                  return std::vector<double>{
                                      metrics::sliced_wasserstein(patches.subset(some(some_a, least, options.seed)),
-                                                                 made.subset(some(some_b, least, options.seed)))
+                                                                 made.subset(some(some_b, least, options.seed)),
+                                                                 /*repeats=*/1)
                                          .mean};
                                }).front();
     progress.finish();

@@ -10,6 +10,7 @@
 #include "derm/base/csv.h"
 #include "derm/base/error.h"
 #include "derm/base/files.h"
+#include "derm/base/log.h"
 #include "derm/base/progress.h"
 #include "derm/base/random.h"
 #include "derm/base/system.h"
@@ -271,6 +272,11 @@ Directions find_directions(const Model& model, const Gauge& gauge, const Directi
     found.from = "the weights of the layer that takes the latent";
   }
   const Factors factors = factorise(weights, options.count);
+  // Were all seeds of one sign, the exact test would give 2^(1 - seeds).
+  const double tests = static_cast<double>(options.count) * static_cast<double>(gauge.quantities.size());
+  if (std::exp2(1 - static_cast<double>(options.seeds)) * tests >= kNameAlpha)
+    log_warning("directions: with {} seeds and {} tests none can be sure enough for a name; from {} seeds on it can",
+                options.seeds, tests, std::floor(1 + std::log2(tests / kNameAlpha)) + 1);
 
   // How far the space reaches along each: 1 in z.
   const at::Tensor spread_points =

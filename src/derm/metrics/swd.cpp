@@ -146,7 +146,7 @@ PatchDescriptors PatchDescriptors::subset(const std::vector<size_t>& rows) const
 
 at::Tensor PatchDescriptors::level(int64_t level) const { return at::cat(parts_.at(static_cast<size_t>(level))); }
 
-Swd sliced_wasserstein(const PatchDescriptors& real, const PatchDescriptors& fake) {
+Swd sliced_wasserstein(const PatchDescriptors& real, const PatchDescriptors& fake, int64_t repeats) {
   const torch::NoGradGuard no_grad;
   if (real.images() != fake.images())
     throw UsageError(
@@ -159,17 +159,18 @@ Swd sliced_wasserstein(const PatchDescriptors& real, const PatchDescriptors& fak
     throw UsageError("{}: the real images are {} px, the fake ones {} px; both must be of one size", kWhere,
                      real.level_px(0), fake.level_px(0));
   Swd result;
+  const int64_t times = repeats > 0 ? std::min(repeats, real.options().repeats) : real.options().repeats;
   for (int64_t l = 0; l < real.levels(); ++l) {
     SwdLevel level;
     level.size_px = real.level_px(l);
     const at::Tensor a = normalised(real.level(l), level.size_px), b = normalised(fake.level(l), level.size_px);
     const SwdOptions& o = real.options();
-    for (int64_t r = 0; r < o.repeats; ++r) {
+    for (int64_t r = 0; r < times; ++r) {
       const at::Tensor directions = patch_directions(o, level.size_px, r);
       // Rows of the transpose lie together, which is what sorting wants.
       const at::Tensor pa = std::get<0>(at::matmul(directions.t(), a.t()).sort(1));
       const at::Tensor pb = std::get<0>(at::matmul(directions.t(), b.t()).sort(1));
-      level.distance += 1e3 * (pa - pb).abs().mean(at::kDouble).item<double>() / static_cast<double>(o.repeats);
+      level.distance += 1e3 * (pa - pb).abs().mean(at::kDouble).item<double>() / static_cast<double>(times);
     }
     result.levels.push_back(level);
     result.mean += level.distance / static_cast<double>(real.levels());
