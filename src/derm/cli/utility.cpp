@@ -91,7 +91,7 @@ Verb add_utility(CLI::App& program, const std::string& command_line) {
   app->add_flag("--json", flags->json, "Print the results as JSON");
   app->footer(
       "Example:\n  dermgan utility --real D --bundle B --set folds=1 --set seeds=5 --out helps\n"
-      "  dermgan utility --real isic --config recipes/utility-imbalance.toml --set classifier.weights=FILE --out "
+      "  dermgan utility --real isic --config experiments/imbalance.toml --set classifier.weights=FILE --out "
       "helps");
   return verb;
 }

@@ -364,12 +364,12 @@ TEST(Utility, RefusesAPatientOnBothSidesAndWhatIsMissing) {
   EXPECT_THAT(complaint(options, folder / "R"), HasSubstr("it has 3 images of across, and 6 are needed"));
 }
 
-TEST(Recipes, OfExperimentsAreDesignsWhoseGeneratorsExist) {
-  for (const char* name : {"utility-imbalance", "utility-rare-malignant"}) {
+TEST(Experiments, AreDesignsWhoseGeneratorsExist) {
+  for (const char* name : {"imbalance", "rare-malignant"}) {
     Design design;
     Options o;
     design.bind(o);
-    o.read_toml_file(fs::path(DERM_SOURCE_DIR) / "recipes" / (std::string(name) + ".toml"));
+    o.read_toml_file(fs::path(DERM_SOURCE_DIR) / "experiments" / (std::string(name) + ".toml"));
     design.validate();
     EXPECT_EQ(design.folds, 5) << name;
     const auto recipe = models::catalogue().make(design.generator.recipe);
