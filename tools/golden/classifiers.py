@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""torchvision's MobileNetV2 and ResNet-50 written out with torch.nn.functional, for src/derm/utility/networks_golden_test.cpp.
+"""torchvision's MobileNetV2 and ResNet-50 written out with torch.nn.functional, for src/derm/utility/classifier_test.cpp.
 
     /usr/bin/python3 tools/golden/classifiers.py mobilenet_v2|resnet50 OUT.pth
 
@@ -12,41 +12,9 @@ import sys
 import torch
 import torch.nn.functional as F
 
-MOBILENET = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+from network import MOBILENET, Network
+
 CLASSES = 5
-
-
-class Weights:
-    def __init__(self):
-        self.random, self.state, self.training = torch.Generator().manual_seed(11), {}, False
-
-    def get(self, name, make):
-        if name not in self.state:
-            self.state[name] = make()
-        return self.state[name]
-
-    def conv(self, x, name, out, kernel, stride=1, groups=1):
-        shape = (out, x.shape[1] // groups, kernel, kernel)
-        fan = shape[1] * kernel * kernel
-        w = self.get(name + ".weight", lambda: torch.randn(shape, generator=self.random) * (2 / fan) ** 0.5)
-        return F.conv2d(x, w, None, stride, kernel // 2, 1, groups)
-
-    def norm(self, x, name):
-        c = x.shape[1]
-        draw = lambda low, high: torch.rand(c, generator=self.random) * (high - low) + low
-        w = self.get(name + ".weight", lambda: draw(0.5, 1.2))
-        b = self.get(name + ".bias", lambda: draw(-0.3, 0.3))
-        mean = self.get(name + ".running_mean", lambda: draw(-0.3, 0.3))
-        var = self.get(name + ".running_var", lambda: draw(0.5, 1.5))
-        if self.training:
-            mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
-        s = (1, -1, 1, 1)
-        return (x - mean.view(s)) / (var.view(s) + 1e-5).sqrt() * w.view(s) + b.view(s)
-
-    def linear(self, x, name, out):
-        w = self.get(name + ".weight", lambda: torch.randn((out, x.shape[1]), generator=self.random) * 0.05)
-        b = self.get(name + ".bias", lambda: torch.randn((out,), generator=self.random) * 0.1)
-        return x @ w.t() + b
 
 
 def mobilenet_v2(net, x):
@@ -69,7 +37,7 @@ def mobilenet_v2(net, x):
 
 
 def resnet50(net, x):
-    y = net.norm(net.conv_stem(x), "bn1").clamp(min=0)
+    y = net.norm(net.conv(x, "conv1", 64, 7, 2), "bn1").clamp(min=0)
     y = F.max_pool2d(y, 3, 2, 1)
     ends = []
     for stage, blocks in enumerate((3, 4, 6, 3)):
@@ -87,16 +55,13 @@ def resnet50(net, x):
 
 
 def main():
-    net = Weights()
-    net.conv_stem = lambda x: net.conv(x, "conv1", 64, 7, 2)
+    net = Network(seed=11, most_scale=1.2)
     forward = {"mobilenet_v2": mobilenet_v2, "resnet50": resnet50}[sys.argv[1]]
     x = torch.randn((4, 3, 64, 64), generator=net.random)
     made = {"golden.input": x}
     with torch.no_grad():
         forward(net, x)  # makes the weights
-    trained = {n: t for n, t in net.state.items() if not n.split(".")[-1].startswith("running")}
-    for t in trained.values():
-        t.requires_grad_()
+    trained = net.trained()
     ends, logits = forward(net, x)
     for i, end in enumerate(ends):
         made["golden.stage%d" % i] = end.detach()

@@ -27,9 +27,9 @@ void JudgeRecipe::validate(const ImageSpec& spec) const {
   common_.view.validate();
 }
 
-double JudgeRecipe::lr_factor(double progress) const {
-  if (progress < common_.warm_up) return progress / common_.warm_up;
-  return 0.5 * (1 + std::cos(std::numbers::pi * (progress - common_.warm_up) / (1 - common_.warm_up)));
+double warm_up_and_cosine(double progress, double warm_up) {
+  if (progress < warm_up) return progress / warm_up;
+  return 0.5 * (1 + std::cos(std::numbers::pi * (progress - warm_up) / (1 - warm_up)));
 }
 
 void for_each_answer(Judge& judge, const std::vector<tensor::Batch>& batches, const tensor::ComputePolicy& policy,

@@ -7,6 +7,10 @@
 
 namespace derm::recipe {
 
+/// Factor on the step size: a linear warm-up over the part `warm_up` of a training, then half a cosine (Loshchilov and
+/// Hutter 2017, arXiv:1608.03983, without restarts). Both from 0 to 1.
+double warm_up_and_cosine(double progress, double warm_up);
+
 struct JudgeOptions {
   std::string name;       ///< what its figures carry; "": the recipe's name
   double lr = 1e-3;       ///< greatest Adam step size
@@ -22,8 +26,7 @@ class JudgeRecipe : public Recipe {
   Needs needs() const override { return {.label = true}; }
   std::string judge_name() const override { return common_.name; }
   AdamSpec optimiser(const std::string&) const override { return {.lr = common_.lr, .beta1 = 0.9, .beta2 = 0.999}; }
-  /// Linear warm-up, then half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts).
-  double lr_factor(double progress) const override;
+  double lr_factor(double progress) const override { return warm_up_and_cosine(progress, common_.warm_up); }
   int64_t default_batch() const override { return 32; }
 
  protected:

@@ -21,6 +21,7 @@
 #include "derm/recipe/bundle.h"
 #include "derm/recipe/growing.h"
 #include "derm/tensor/pth.h"
+#include "derm/tensor/random.h"
 #include "derm/tensor/state.h"
 #include "derm/training/adam.h"
 #include "derm/training/card.h"
@@ -289,11 +290,8 @@ class Trainer {
     batch.inputs = recipe::on_device(batch.inputs, policy_);
 
     // What a step draws depends on (seed, step) alone, dropout included: nothing has to be stored to resume.
-    at::Generator random = at::globalContext().defaultGenerator(policy_.device);
-    {
-      std::lock_guard<std::mutex> lock(random.mutex());
-      random.set_current_seed(mix_seed(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(step_)));
-    }
+    at::Generator random = tensor::seeded_default(
+        policy_.device, mix_seed(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(step_)));
     const auto draw = [&](at::IntArrayRef shape) {
       return at::randn(shape, random, at::TensorOptions().device(policy_.device));
     };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <numeric>
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -16,6 +15,8 @@
 #include "derm/nn/initialise.h"
 #include "derm/nn/mobilenet.h"
 #include "derm/nn/resnet.h"
+#include "derm/recipe/judging.h"
+#include "derm/tensor/random.h"
 #include "derm/tensor/state.h"
 #include "derm/training/adam.h"
 
@@ -118,12 +119,6 @@ at::Tensor all_logits(Network& network, const std::vector<at::Tensor>& pixels, c
 
 at::Tensor labels_of(const std::vector<int64_t>& label) { return torch::tensor(label, at::kLong); }
 
-/// Linear warm-up, then half a cosine, as judges are trained.
-double lr_factor(double progress) {
-  if (progress < kWarmUp) return progress / kWarmUp;
-  return 0.5 * (1 + std::cos(std::numbers::pi * (progress - kWarmUp) / (1 - kWarmUp)));
-}
-
 /// An endless order of n images: every epoch a permutation that follows from the seed.
 class Order {
  public:
@@ -206,11 +201,7 @@ Trained train_classifier(const Pictures& train, const Pictures& validation, int6
   for (int64_t step = 0; step < options.steps; ++step) {
     throw_if_interrupted();
     module.train();
-    at::Generator random = at::globalContext().defaultGenerator(policy.device);
-    {
-      std::lock_guard<std::mutex> lock(random.mutex());
-      random.set_current_seed(mix_seed(seed, static_cast<uint64_t>(step)));
-    }
+    at::Generator random = tensor::seeded_default(policy.device, mix_seed(seed, static_cast<uint64_t>(step)));
     std::vector<at::Tensor> pixels;
     std::vector<int64_t> label;
     for (int64_t i = 0; i < options.batch; ++i) {
@@ -225,7 +216,8 @@ Trained train_classifier(const Pictures& train, const Pictures& validation, int6
     const at::Tensor loss = options.loss == "focal" ? losses::balanced_focal(logits, labels, prior, options.gamma)
                                                     : losses::balanced_cross_entropy(logits, labels, prior);
     const auto gradients = torch::autograd::grad({loss}, adam.parameters());
-    adam.step(gradients, lr_factor(static_cast<double>(step) / static_cast<double>(options.steps)));
+    adam.step(gradients,
+              recipe::warm_up_and_cosine(static_cast<double>(step) / static_cast<double>(options.steps), kWarmUp));
 
     const int64_t done = step + 1;
     if (done % options.validate_every != 0 && done != options.steps) continue;
