@@ -2,6 +2,8 @@
 // turn by turn in one process on the same threads.
 //
 //   build/bench/step_bench [--size 256] [--batch 8] [--threads 0] [--repeats 7] [--images 16]
+//   build/bench/step_bench --profile dermgan       # one step, operator by operator
+//   build/bench/step_bench --memory dermgan        # greatest memory of a few steps; "plain" for the plain form of it
 //
 // Prints Markdown tables: the median of the repeats and their quartiles, the ratio of the medians, and how much of the
 // machine's bf16 convolution ceiling a step reaches, which is measured beside them.
@@ -11,6 +13,7 @@
 #include <iostream>
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <torch/torch.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
@@ -21,16 +24,24 @@
 #include "derm/image/codec.h"
 #include "derm/models/catalogue.h"
 #include "derm/nn/ema.h"
+#include "derm/nn/mobilenet.h"
+#include "derm/recipe/growing.h"
 #include "derm/recipe/stand_in.h"
 #include "derm/tensor/convert.h"
 #include "derm/training/adam.h"
 #include "plain.h"
+#include "profile.h"
 
 namespace derm {
 namespace {
 
+const std::vector<std::string> kConditions = {"melanoma", "nevus", "seborrheic_keratosis"};
+constexpr int64_t kSmallSide = 64, kSmallBatch = 16;
+
 struct Flags {
   int64_t size = 256, batch = 8, threads = 0, repeats = 7, images = 16;
+  std::string memory;   // a recipe, or "plain-" before it: the memory of a few steps, and nothing else
+  std::string profile;  // a recipe, or "generation": one step of it, operator by operator, and nothing else
 };
 
 using Clock = std::chrono::steady_clock;
@@ -68,6 +79,8 @@ std::pair<Times, Times> side_by_side(int64_t repeats, const std::function<void()
   return times;
 }
 
+constexpr double kLongSince = 1000;  // kimg: a growing network has grown up
+
 /// A recipe's networks in training as `dermgan train` holds them.
 class Ours {
  public:
@@ -75,11 +88,11 @@ class Ours {
       : recipe_(models::catalogue().make(name)), policy_(policy) {
     Options options;
     recipe_->bind(options);
-    const recipe::ImageSpec spec =
-        recipe::image_spec(*recipe_, flags.size, {"melanoma", "nevus", "seborrheic_keratosis"});
+    const recipe::ImageSpec spec = recipe::image_spec(*recipe_, flags.size, kConditions);
     at::Generator random = at::detail::createCPUGenerator(1);
     players_ = recipe_->make_players(spec, random);
     average_ = recipe_->make_players(spec, random).at("generator");
+    if (auto* growing = dynamic_cast<recipe::Growing*>(recipe_.get())) growing->settle(spec, kLongSince);
     for (auto& [player, module] : players_) {
       std::vector<std::pair<std::string, at::Tensor>> parameters;
       for (auto& item : module->named_parameters()) parameters.emplace_back(item.key(), item.value());
@@ -87,21 +100,26 @@ class Ours {
     }
     phases_ = recipe_->phases(players_);
     map_channels = spec.map_channels;
-    noise_planes_ = recipe_->needs().noise_planes;
+    needs_ = recipe_->needs();
   }
 
   void step(const torch::Tensor& map, const torch::Tensor& image, const torch::Tensor& region) {
     tensor::Batch batch;
     batch.image = image;
     batch.region = region;
-    batch.inputs.map = policy_.activations(map);
-    if (noise_planes_ > 0)
-      batch.inputs.latent = policy_.activations(torch::randn({map.size(0), noise_planes_, map.size(2), map.size(3)}));
+    batch.inputs.label = torch::zeros({image.size(0)}, torch::kLong);
+    if (needs_.map) batch.inputs.map = policy_.activations(map);
+    if (needs_.noise_planes > 0)
+      batch.inputs.latent =
+          policy_.activations(torch::randn({map.size(0), needs_.noise_planes, map.size(2), map.size(3)}));
+    else if (needs_.latent > 0)
+      batch.inputs.latent = policy_.activations(torch::randn({image.size(0), needs_.latent}));
     recipe::StepMemo memo;
     at::Generator random = at::globalContext().defaultGenerator(at::kCPU);
     recipe::StepContext context{
-        .batch = batch, .step = number_++, .kimg = 0, .random = random, .memo = memo, .policy = policy_};
+        .batch = batch, .step = number_++, .kimg = kLongSince, .random = random, .memo = memo, .policy = policy_};
     for (const auto& phase : phases_) {
+      if (context.step % phase.every != 0) continue;
       at::Tensor total = torch::zeros({});
       for (const auto& term : phase.losses(context)) total = total + term.value * term.weight;
       training::Adam& adam = optimisers_.at(phase.player);
@@ -119,7 +137,8 @@ class Ours {
   std::shared_ptr<torch::nn::Module> average_;
   std::map<std::string, training::Adam> optimisers_;
   std::vector<recipe::Phase> phases_;
-  int64_t noise_planes_ = 0, number_ = 0;
+  recipe::Needs needs_;
+  int64_t number_ = 0;
 };
 
 /// Floating-point operations of the convolutions of a DermGAN step as we compute them: a doubling as four 2x2
@@ -173,23 +192,38 @@ Data made_up(int64_t batch, int64_t size, int64_t map_channels) {
   return d;
 }
 
+/// A plain trainer and what it is fed with.
+struct PlainCase {
+  PlainCase(const std::string& name, const Flags& flags) {
+    const bool dermgan = name == "dermgan";
+    const auto recipe = models::catalogue().make(name);
+    Options options;
+    recipe->bind(options);
+    const recipe::ImageSpec spec = recipe::image_spec(*recipe, flags.size, kConditions);
+    const int64_t channels = spec.map_channels + recipe->needs().noise_planes;
+    trainer = std::make_unique<bench::PlainTrainer>(bench::PlainOptions{.in_channels = channels,
+                                                                        .size_px = flags.size,
+                                                                        .width = dermgan ? 32 : 64,
+                                                                        .discriminator_width = dermgan ? 32 : 64,
+                                                                        .discriminator_layers = dermgan ? 2 : 3,
+                                                                        .resize = dermgan,
+                                                                        .dermgan = dermgan});
+    data = made_up(flags.batch, flags.size, channels);
+  }
+  void step() { trainer->step(data.map, data.image, data.region); }
+  std::unique_ptr<bench::PlainTrainer> trainer;
+  Data data;
+};
+
 std::string training_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
   std::string rows;
   for (const std::string name : {"pix2pix", "dermgan"}) {
     const bool dermgan = name == "dermgan";
     Ours ours(name, flags, policy);
-    bench::PlainTrainer plain(bench::PlainOptions{.in_channels = ours.map_channels + (dermgan ? 1 : 0),
-                                                  .size_px = flags.size,
-                                                  .width = dermgan ? 32 : 64,
-                                                  .discriminator_width = dermgan ? 32 : 64,
-                                                  .discriminator_layers = dermgan ? 2 : 3,
-                                                  .resize = dermgan,
-                                                  .dermgan = dermgan});
+    PlainCase plain(name, flags);
     const Data mine = made_up(flags.batch, flags.size, ours.map_channels);
-    const Data its = made_up(flags.batch, flags.size, ours.map_channels + (dermgan ? 1 : 0));
     const auto [a, b] = side_by_side(
-        flags.repeats, [&] { ours.step(mine.map, mine.image, mine.region); },
-        [&] { plain.step(its.map, its.image, its.region); });
+        flags.repeats, [&] { ours.step(mine.map, mine.image, mine.region); }, [&] { plain.step(); });
     rows += fmt::format("| training step of `{}`, batch {}, s | {} | {} | {:.2f} |\n", name, flags.batch, a.text(),
                         b.text(), b.median() / a.median());
     if (dermgan) {
@@ -202,44 +236,154 @@ std::string training_rows(const Flags& flags, const tensor::ComputePolicy& polic
   return rows;
 }
 
-std::string generation_row(const Flags& flags) {
-  namespace fs = std::filesystem;
-  const fs::path root = fs::temp_directory_path() / fmt::format("derm-step-bench-{}", getpid());
-  const auto recipe = models::catalogue().make("dermgan");
-  Options options;
-  recipe->bind(options);
-  data::Offer offer;
-  offer.conditions = {"melanoma", "nevus", "seborrheic_keratosis"};
-  recipe::write_untrained_bundle(root, *recipe, "dermgan", flags.size, offer);
-  generation::EngineOptions opened;
-  opened.bundle = root;
-  opened.device = "cpu";
-  opened.threads = static_cast<int>(flags.threads);
-  generation::Engine engine(opened, models::catalogue());
-  std::vector<data::Request> requests;
-  for (int64_t i = 0; i < flags.images; ++i) {
-    data::Wish wish;
-    wish.seed = static_cast<uint64_t>(i);
-    requests.push_back(data::make_request(wish, offer));
+/// One training step of a recipe, operator by operator.
+std::string step_profile(const Flags& flags, const tensor::ComputePolicy& policy) {
+  Ours ours(flags.profile, flags, policy);
+  const Data data = made_up(flags.batch, flags.size, ours.map_channels);
+  const auto step = [&] { ours.step(data.map, data.image, data.region); };
+  step();
+  step();
+  double whole = 0;
+  const auto times = bench::operator_times([&] { whole = seconds(step); });
+  return fmt::format("One training step of `{}`, batch {}: {:.0f} ms\n\n{}", flags.profile, flags.batch, whole * 1e3,
+                     bench::profile_table(times, whole, 24));
+}
+
+/// One training step of the classifier that experiments are made with, operator by operator.
+std::string classifier_profile(const Flags& flags, const tensor::ComputePolicy& policy) {
+  nn::MobileNetV2 network(/*last=*/true);
+  std::vector<std::pair<std::string, at::Tensor>> parameters;
+  for (auto& item : network->named_parameters()) parameters.emplace_back(item.key(), item.value());
+  training::Adam adam(parameters, {});
+  const at::Tensor images = policy.activations(torch::randn({flags.batch, 3, flags.size, flags.size}));
+  const auto step = [&] {
+    const at::Tensor loss = network(images).to(at::kFloat).mean({2, 3}).square().mean();
+    adam.step(torch::autograd::grad({loss}, adam.parameters()), 1.0);
+  };
+  step();
+  step();
+  double whole = 0;
+  const auto times = bench::operator_times([&] { whole = seconds(step); });
+  return fmt::format("One training step of MobileNetV2, batch {}: {:.0f} ms\n\n{}", flags.batch, whole * 1e3,
+                     bench::profile_table(times, whole, 24));
+}
+
+/// The other recipes: against the same networks in fp32, NCHW.
+std::string further_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
+  tensor::ComputePolicy plain = policy;
+  plain.dtype = at::kFloat;
+  plain.format = at::MemoryFormat::Contiguous;
+  Flags small = flags;
+  small.size = kSmallSide;
+  std::string rows;
+  for (const std::string& name : models::catalogue().names()) {
+    if (name == "pix2pix" || name == "dermgan" || recipe::is_judge(models::catalogue().make(name)->kind())) continue;
+    Ours ours(name, small, policy), its(name, small, plain);
+    const Data data = made_up(kSmallBatch, small.size, ours.map_channels);
+    // Phases that come every few steps are shared out over the steps between.
+    constexpr int kSteps = 16;
+    const auto steps = [&](Ours& trainer) {
+      for (int i = 0; i < kSteps; ++i) trainer.step(data.map, data.image, data.region);
+    };
+    const auto [a, b] = side_by_side(
+        3, [&] { steps(ours); }, [&] { steps(its); });
+    rows += fmt::format(
+        "| {} training steps of `{}`, {} px, batch {}, against itself in fp32 and NCHW, s | {} | {} | {:.2f} |\n",
+        kSteps, name, small.size, kSmallBatch, a.text(), b.text(), b.median() / a.median());
   }
-  const recipe::ImageSpec spec = recipe::image_spec(*recipe, flags.size, offer.conditions);
+  return rows;
+}
+
+/// The greatest memory that a few training steps take, MB, of a recipe or of its plain form ("plain-dermgan").
+std::string memory_of(const Flags& flags, const tensor::ComputePolicy& policy) {
+  constexpr int kSteps = 4;
+  const bool plain_form = flags.memory.starts_with("plain-");
+  const std::string name = plain_form ? flags.memory.substr(6) : flags.memory;
+  if (plain_form) {
+    PlainCase plain(name, flags);
+    for (int i = 0; i < kSteps; ++i) plain.step();
+  } else {
+    Ours ours(name, flags, policy);
+    const Data data = made_up(flags.batch, flags.size, ours.map_channels);
+    for (int i = 0; i < kSteps; ++i) ours.step(data.map, data.image, data.region);
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return fmt::format("{:.0f}\n", static_cast<double>(usage.ru_maxrss) / 1024);
+}
+
+/// An engine on an untrained `dermgan`, in a folder of its own.
+class MadeEngine {
+ public:
+  MadeEngine(int64_t size_px, int64_t threads) {
+    const auto recipe = models::catalogue().make("dermgan");
+    Options options;
+    recipe->bind(options);
+    offer.conditions = kConditions;
+    map_channels = recipe::image_spec(*recipe, size_px, offer.conditions).map_channels;
+    recipe::write_untrained_bundle(root_, *recipe, "dermgan", size_px, offer);
+    generation::EngineOptions opened;
+    opened.bundle = root_;
+    opened.device = "cpu";
+    opened.threads = static_cast<int>(threads);
+    engine = std::make_unique<generation::Engine>(opened, models::catalogue());
+  }
+  ~MadeEngine() { std::filesystem::remove_all(root_); }
+
+  std::vector<data::Request> requests(int64_t count) const {
+    std::vector<data::Request> all;
+    for (int64_t i = 0; i < count; ++i) {
+      data::Wish wish;
+      wish.seed = static_cast<uint64_t>(i);
+      all.push_back(data::make_request(wish, offer));
+    }
+    return all;
+  }
+
+  data::Offer offer;
+  int64_t map_channels = 0;
+  std::unique_ptr<generation::Engine> engine;
+
+ private:
+  std::filesystem::path root_ = std::filesystem::temp_directory_path() / fmt::format("derm-step-bench-{}", getpid());
+};
+
+/// A batch of generation on one thread, operator by operator.
+std::string generation_profile(const Flags& flags) {
+  const MadeEngine made(flags.size, 1);
+  const auto requests = made.requests(flags.images);
+  size_t bytes = 0;
+  const auto work = [&] {
+    made.engine->generate(requests,
+                          [&](size_t, const image::Image& image) { bytes += image::encode_png(image).size(); });
+  };
+  work();
+  double whole = 0;
+  const auto times = bench::operator_times([&] { whole = seconds(work); });
+  return fmt::format("{} images with `dermgan`, one thread, PNG encoding beside it: {:.0f} ms\n\n{}", flags.images,
+                     whole * 1e3, bench::profile_table(times, whole, 24));
+}
+
+std::string generation_row(const Flags& flags) {
+  const MadeEngine made(flags.size, flags.threads);
+  const auto requests = made.requests(flags.images);
   bench::PlainUNet plain(
-      bench::PlainOptions{.in_channels = spec.map_channels + 1, .size_px = flags.size, .width = 32, .resize = true});
+      bench::PlainOptions{.in_channels = made.map_channels + 1, .size_px = flags.size, .width = 32, .resize = true});
   plain->eval();
   size_t bytes = 0;
   const auto [a, b] = side_by_side(
       std::max<int64_t>(3, flags.repeats / 2),
       [&] {
-        engine.generate(requests, [&](size_t, const image::Image& made) { bytes += image::encode_png(made).size(); });
+        made.engine->generate(requests,
+                              [&](size_t, const image::Image& image) { bytes += image::encode_png(image).size(); });
       },
       [&] {
         const torch::NoGradGuard guard;
         for (int64_t i = 0; i < flags.images; ++i) {
-          const at::Tensor made = plain->forward(torch::randn({1, spec.map_channels + 1, flags.size, flags.size}));
-          bytes += image::encode_png(tensor::images_of(made).front()).size();
+          const at::Tensor image = plain->forward(torch::randn({1, made.map_channels + 1, flags.size, flags.size}));
+          bytes += image::encode_png(tensor::images_of(image).front()).size();
         }
       });
-  fs::remove_all(root);
   return fmt::format("| {} images with `dermgan`, PNG encoding included, s | {} | {} | {:.2f} |\n", flags.images,
                      a.text(), b.text(), b.median() / a.median());
 }
@@ -255,6 +399,9 @@ int main(int argc, char** argv) {
   app.add_option("--threads", flags.threads, "Of both sides; 0: every processor")->capture_default_str();
   app.add_option("--repeats", flags.repeats, "Of each")->check(CLI::Range(3, 1000))->capture_default_str();
   app.add_option("--images", flags.images, "To generate")->capture_default_str();
+  app.add_option("--memory", flags.memory, "Only the greatest memory of a few steps, MB: pix2pix, plain-pix2pix, ...");
+  app.add_option("--profile", flags.profile,
+                 "Only a profile: of a training step of this recipe or of mobilenet_v2, or of generation");
   CLI11_PARSE(app, argc, argv);
   torch::manual_seed(1);
   derm::tensor::ComputeOptions compute;
@@ -262,8 +409,19 @@ int main(int argc, char** argv) {
   compute.threads = flags.threads;
   const derm::tensor::ComputePolicy policy = derm::tensor::choose_policy(compute);
   flags.threads = policy.threads;
+  if (!flags.memory.empty()) {
+    std::cout << derm::memory_of(flags, policy);
+    return 0;
+  }
+  if (!flags.profile.empty()) {
+    std::cout << fmt::format("{}; {} px\n\n", policy.text(), flags.size)
+              << (flags.profile == "generation"     ? derm::generation_profile(flags)
+                  : flags.profile == "mobilenet_v2" ? derm::classifier_profile(flags, policy)
+                                                    : derm::step_profile(flags, policy));
+    return 0;
+  }
   std::cout << fmt::format("{}; {} px, {} repeats after one that warms up; plain: fp32, NCHW, the same threads\n\n",
                            policy.text(), flags.size, flags.repeats)
             << "| what | ours | plain | ratio |\n|---|---|---|---|\n"
-            << derm::training_rows(flags, policy) << derm::generation_row(flags);
+            << derm::training_rows(flags, policy) << derm::generation_row(flags) << derm::further_rows(flags, policy);
 }

@@ -151,6 +151,8 @@ int usable_cpus() {
   return std::max(1, count);
 }
 
+int machine_cpus() { return std::max(usable_cpus(), static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN))); }
+
 uint64_t total_memory_bytes() {
   const long pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGE_SIZE);
   const uint64_t machine = pages > 0 && page > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page) : 0;

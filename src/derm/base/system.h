@@ -17,6 +17,9 @@ std::string version();  ///< "0.1.0"
 /// (libtorch's own count is half of it on machines without hyper-threading.)
 int usable_cpus();
 
+/// Processors that the machine has. More than usable_cpus() where somebody has dealt them out.
+int machine_cpus();
+
 uint64_t total_memory_bytes();     ///< of the machine, or the cgroup's limit if lower
 uint64_t resident_memory_bytes();  ///< of this process now
 

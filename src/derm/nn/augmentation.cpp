@@ -9,6 +9,7 @@
 
 #include "derm/base/error.h"
 #include "derm/base/suggest.h"
+#include "derm/nn/shared_statistics.h"
 
 namespace derm::nn {
 namespace {
@@ -362,9 +363,17 @@ at::Tensor AugmentationImpl::apply_to_map(const at::Tensor& map, const Augmentat
 void AugmentationImpl::update(const at::Tensor& real_logits) {
   if (!adapts()) return;
   const torch::NoGradGuard no_grad;
-  signs_.add_(real_logits.to(at::kFloat).sign().mean());
+  at::Tensor sign = real_logits.to(at::kFloat).sign().mean();
+  auto images = static_cast<double>(real_logits.size(0));
+  if (statistics_are_shared()) {
+    std::vector<double> sums = {sign.item<double>() * images, images};
+    sum_over_ranks(sums);
+    sign = torch::full({}, sums[0] / sums[1], sign.options());
+    images = sums[1];
+  }
+  signs_.add_(sign);
   batches_.add_(1);
-  images_.add_(static_cast<double>(real_logits.size(0)));
+  images_.add_(images);
   const at::Tensor due = batches_ >= static_cast<double>(kUpdatesPerMove);
   const at::Tensor step = (signs_ / batches_ - options_.target).sign() * images_ / (options_.kimg * 1000);
   probability_.copy_(at::where(due, (probability_ + step).clamp(0, 1), probability_));

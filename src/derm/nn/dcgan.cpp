@@ -44,8 +44,8 @@ at::Tensor DcganTrunkImpl::forward(const at::Tensor& vector) {
   at::Tensor x = project_(vector)
                      .reshape({vector.size(0), first_, kFirstSide, kFirstSide})
                      .contiguous(at::MemoryFormat::ChannelsLast);
-  x = at::relu(norms_[0](x));                                                        // [N, C, 4, 4]
-  for (size_t i = 0; i < ups_.size(); ++i) x = at::relu(norms_[i + 1](ups_[i](x)));  // [N, C', 8 2^i, 8 2^i]
+  x = norms_[0](x, Activation::relu());                                                        // [N, C, 4, 4]
+  for (size_t i = 0; i < ups_.size(); ++i) x = norms_[i + 1](ups_[i](x), Activation::relu());  // [N, C', 8 2^i, 8 2^i]
   return x;
 }
 
@@ -67,8 +67,9 @@ DcganDiscriminatorImpl::DcganDiscriminatorImpl(int64_t in_channels, int64_t size
 
 at::Tensor DcganDiscriminatorImpl::forward(const at::Tensor& images) {
   at::Tensor x = images;
-  for (size_t i = 0; i < norms_.size(); ++i) x = at::leaky_relu(norms_[i](convs_[i](x)), 0.2);  // [N, C, S / 2^(i+1)]
-  return convs_.back()(x).to(at::kFloat).flatten();                                             // [N, 1, 1, 1] -> [N]
+  for (size_t i = 0; i < norms_.size(); ++i)
+    x = norms_[i](convs_[i](x), Activation::leaky_relu());  // [N, C, S / 2^(i+1)]
+  return convs_.back()(x).to(at::kFloat).flatten();         // [N, 1, 1, 1] -> [N]
 }
 
 }  // namespace derm::nn

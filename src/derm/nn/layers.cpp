@@ -17,31 +17,55 @@ at::Tensor like_activations(const at::Tensor& parameter, const at::Tensor& x) {
 
 namespace {
 
-/// Doubling the side by a convolution, as four 2x2 convolutions on the small map, one for each output phase (2i + p, 2j
-/// + q): for nearest-neighbour doubling and a 3x3 kernel that is exact at 4/9 of the arithmetic, and a 4x4 transposed
-/// convolution of stride 2 is the same four kernels spelled differently. It also keeps both in bf16 where libtorch has
-/// no such transposed convolution on the CPU.
-/// @param kernels  [2, 2, out, in, 2, 2]: phase p, phase q, then an ordinary kernel
-at::Tensor doubling_conv(const at::Tensor& x, const at::Tensor& kernels, const at::Tensor& bias) {
-  const int64_t out = kernels.size(2), in = kernels.size(3), h = x.size(2), w = x.size(3);
-  const at::Tensor stacked = like_activations(kernels.reshape({4 * out, in, 2, 2}), x);
-  const at::Tensor all_bias = bias.defined() ? like_activations(bias.repeat({4}), x) : at::Tensor();
-  const at::Tensor y = at::conv2d(x, stacked, all_bias, /*stride=*/1, /*padding=*/1).permute({0, 2, 3, 1});
-  std::vector<at::Tensor> rows;  // y: [N, h + 1, w + 1, 4 out]
-  for (int64_t p = 0; p < 2; ++p) {
-    std::vector<at::Tensor> columns;
-    for (int64_t q = 0; q < 2; ++q)
-      columns.push_back(y.slice(1, p, p + h).slice(2, q, q + w).slice(3, (2 * p + q) * out, (2 * p + q + 1) * out));
-    rows.push_back(at::stack(columns, 3));  // [N, h, w, 2, out]
+/// The four phases of a doubled map, computed on the small one with a border of one, put where they belong. By hand,
+/// because the way back of slices and stacks fills and adds whole maps for each of them.
+class Interleave : public torch::autograd::Function<Interleave> {
+ public:
+  /// @param y  [N, 4 out, h + 1, w + 1]: phase p of rows, q of columns, then the channel
+  /// @return   [N, out, 2h, 2w], channels last
+  static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& y) { return interleaved(y); }
+  static torch::autograd::tensor_list backward(torch::autograd::AutogradContext*,
+                                               torch::autograd::tensor_list gradients);
+
+ private:
+  static at::Tensor interleaved(const at::Tensor& y) {
+    const int64_t n = y.size(0), out = y.size(1) / 4, h = y.size(2) - 1, w = y.size(3) - 1;
+    const at::Tensor from = y.permute({0, 2, 3, 1}).reshape({n, h + 1, w + 1, 2, 2, out});
+    at::Tensor to = at::empty({n, h, 2, w, 2, out}, y.options());
+    for (int64_t p = 0; p < 2; ++p)
+      for (int64_t q = 0; q < 2; ++q)
+        to.select(4, q).select(2, p).copy_(from.narrow(1, p, h).narrow(2, q, w).select(4, q).select(3, p));
+    return to.reshape({n, 2 * h, 2 * w, out}).permute({0, 3, 1, 2});
   }
-  const at::Tensor interleaved = at::stack(rows, 2);  // [N, h, 2, w, 2, out]
-  return interleaved.reshape({x.size(0), 2 * h, 2 * w, out}).permute({0, 3, 1, 2});
+};
+
+class InterleaveAdjoint : public torch::autograd::Function<InterleaveAdjoint> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& gradient) {
+    const int64_t n = gradient.size(0), out = gradient.size(1), h = gradient.size(2) / 2, w = gradient.size(3) / 2;
+    const at::Tensor from = gradient.permute({0, 2, 3, 1}).reshape({n, h, 2, w, 2, out});
+    at::Tensor to = at::zeros({n, h + 1, w + 1, 2, 2, out}, gradient.options());
+    for (int64_t p = 0; p < 2; ++p)
+      for (int64_t q = 0; q < 2; ++q)
+        to.narrow(1, p, h).narrow(2, q, w).select(4, q).select(3, p).copy_(from.select(4, q).select(2, p));
+    return to.reshape({n, h + 1, w + 1, 4 * out}).permute({0, 3, 1, 2});
+  }
+  static torch::autograd::tensor_list backward(torch::autograd::AutogradContext*,
+                                               torch::autograd::tensor_list gradients) {
+    return {Interleave::apply(gradients[0])};
+  }
+};
+
+torch::autograd::tensor_list Interleave::backward(torch::autograd::AutogradContext*,
+                                                  torch::autograd::tensor_list gradients) {
+  return {InterleaveAdjoint::apply(gradients[0])};
 }
 
-/// [2, 2, taps]: which taps of a one-dimensional kernel each phase puts on its two inputs.
-at::Tensor phase_matrix(std::vector<float> values, const at::Tensor& like) {
-  const auto taps = static_cast<int64_t>(values.size()) / 4;
-  return torch::tensor(values).reshape({2, 2, taps}).to(like.device());
+/// Doubling the side by a convolution, as four 2x2 convolutions on the small map. It also keeps transposed convolutions
+/// in bf16 where libtorch has none on the CPU.
+at::Tensor doubling_conv(const at::Tensor& x, Prepared& prepared, const at::Tensor& weight, const at::Tensor& bias) {
+  const at::Tensor all_bias = bias.defined() ? like_activations(bias.repeat({4}), x) : at::Tensor();
+  return Interleave::apply(prepared.convolve(x, weight, all_bias, /*stride=*/1, /*padding=*/1));
 }
 
 }  // namespace
@@ -54,8 +78,9 @@ ConvImpl::ConvImpl(const ConvOptions& options) : options_(options) {
 }
 
 at::Tensor ConvImpl::forward(const at::Tensor& x) {
-  return at::conv2d(x, like_activations(spectral_ ? spectral_(weight) : weight, x), like_activations(bias, x),
-                    options_.stride, options_.padding,
+  const at::Tensor offset = like_activations(bias, x);
+  if (!spectral_) return prepared_.convolve(x, weight, offset, options_.stride, options_.padding, options_.groups);
+  return at::conv2d(x, like_activations(spectral_(weight), x), offset, options_.stride, options_.padding,
                     /*dilation=*/1, options_.groups);
 }
 
@@ -64,21 +89,14 @@ UpConvImpl::UpConvImpl(int64_t in, int64_t out, bool with_bias) {
   if (with_bias) bias = register_parameter("bias", torch::zeros({out}));
 }
 
-at::Tensor UpConvImpl::forward(const at::Tensor& x) {
-  // Output row 2i takes input i - 1 by tap 3 and input i by tap 1; row 2i + 1 takes i by tap 2 and i + 1 by tap 0.
-  const at::Tensor phases = phase_matrix({0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0}, weight);
-  return doubling_conv(x, at::einsum("pat,iots,qbs->pqoiab", {phases, weight, phases}), bias);
-}
+at::Tensor UpConvImpl::forward(const at::Tensor& x) { return doubling_conv(x, prepared_, weight, bias); }
 
 ResizeConvImpl::ResizeConvImpl(int64_t in, int64_t out, bool with_bias) {
   conv_ = register_module("conv", Conv(ConvOptions{.in = in, .out = out, .bias = with_bias}));
 }
 
 at::Tensor ResizeConvImpl::forward(const at::Tensor& x) {
-  // Of the doubled map, output row 2i sees input i - 1 once (tap 0) and i twice (taps 1, 2); row 2i + 1 sees i twice, i
-  // + 1 once.
-  const at::Tensor phases = phase_matrix({1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1}, conv_->weight);
-  return doubling_conv(x, at::einsum("pat,oits,qbs->pqoiab", {phases, conv_->weight, phases}), conv_->bias);
+  return doubling_conv(x, prepared_, conv_->weight, conv_->bias);
 }
 
 NormImpl::NormImpl(std::string kind, int64_t channels) : kind_(std::move(kind)) {
@@ -94,12 +112,11 @@ NormImpl::NormImpl(std::string kind, int64_t channels) : kind_(std::move(kind)) 
   }
 }
 
-at::Tensor NormImpl::forward(const at::Tensor& x) {
-  if (kind_ == "none") return x;
+at::Tensor NormImpl::forward(const at::Tensor& x, const Activation& activation) {
+  if (kind_ == "none") return activate(x, activation);
   if (kind_ == "instance")
-    return at::instance_norm(x, weight, bias, {}, {}, /*use_input_stats=*/true, 0.1, 1e-5, false);
-  return at::batch_norm(x, weight, bias, running_mean, running_var, is_training(), /*momentum=*/0.1, /*eps=*/1e-5,
-                        true);
+    return activate(at::instance_norm(x, weight, bias, {}, {}, /*use_input_stats=*/true, 0.1, 1e-5, false), activation);
+  return batch_norm(x, weight, bias, running_mean, running_var, is_training(), activation);
 }
 
 }  // namespace derm::nn

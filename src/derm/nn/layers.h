@@ -7,6 +7,8 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include "derm/nn/batch_norm.h"
+#include "derm/nn/prepared.h"
 #include "derm/nn/spectral.h"
 
 namespace derm::nn {
@@ -28,6 +30,7 @@ class ConvImpl : public torch::nn::Module {
  private:
   ConvOptions options_;
   SpectralNorm spectral_{nullptr};
+  Prepared prepared_;
 };
 TORCH_MODULE(Conv);
 
@@ -37,6 +40,9 @@ class UpConvImpl : public torch::nn::Module {
   UpConvImpl(int64_t in, int64_t out, bool with_bias);
   at::Tensor forward(const at::Tensor& x);
   at::Tensor weight, bias;
+
+ private:
+  Prepared prepared_{Fold::transposed};
 };
 TORCH_MODULE(UpConv);
 
@@ -48,6 +54,7 @@ class ResizeConvImpl : public torch::nn::Module {
 
  private:
   Conv conv_{nullptr};
+  Prepared prepared_{Fold::nearest};
 };
 TORCH_MODULE(ResizeConv);
 
@@ -55,7 +62,8 @@ TORCH_MODULE(ResizeConv);
 class NormImpl : public torch::nn::Module {
  public:
   NormImpl(std::string kind, int64_t channels);
-  at::Tensor forward(const at::Tensor& x);
+  /// @param activation  of what is normalised
+  at::Tensor forward(const at::Tensor& x, const Activation& activation = Activation::none());
   at::Tensor weight, bias, running_mean, running_var;
 
  private:

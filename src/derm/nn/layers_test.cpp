@@ -39,6 +39,67 @@ TEST(UpConv, IsPyTorchsTransposedConvolution) {
   EXPECT_LT(largest_difference(plain, layer(x)), 1e-4);
 }
 
+TEST(UpConv, HasTheGradientsOfTheTransposedConvolution) {
+  UpConv layer(4, 3, true);
+  auto random = seeded(2);
+  initialise_normal(*layer, random, 1.0);
+  const auto x = torch::randn({2, 4, 5, 6}, torch::requires_grad());
+  const auto plain = at::conv_transpose2d(x, layer->weight, layer->bias, 2, 1);
+  const auto g = torch::randn_like(plain);
+  const auto expected = torch::autograd::grad({plain}, {x, layer->weight, layer->bias}, {g});
+  const auto got = torch::autograd::grad({layer(x)}, {x, layer->weight, layer->bias}, {g});
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_LT(largest_difference(expected[i], got[i]), 1e-3) << i;
+}
+
+TEST(ResizeConv, CanBeDifferentiatedTwice) {
+  ResizeConv layer(3, 2, true);
+  auto random = seeded(4);
+  initialise_normal(*layer, random, 1.0);
+  const auto weight = layer->named_parameters()["conv.weight"], bias = layer->named_parameters()["conv.bias"];
+  const auto x = torch::randn({1, 3, 4, 4}, torch::requires_grad());
+  // As a gradient penalty has it: of the norm of the gradient by the input, by the weight.
+  const auto penalty = [&](const at::Tensor& y) {
+    const auto by_x = torch::autograd::grad({y.square().sum()}, {x}, {}, true, /*create_graph=*/true)[0];
+    return torch::autograd::grad({by_x.square().sum()}, {weight})[0];
+  };
+  const auto expected = penalty(at::conv2d(at::upsample_nearest2d(x, {8, 8}), weight, bias, 1, 1));
+  const auto got = penalty(layer(x));
+  EXPECT_LT(largest_difference(expected, got), 1e-3 * expected.abs().max().item<double>());
+}
+
+TEST(Prepared, GivesTheSameWithoutGradientsWhereTheWeightIsLarge) {
+  Conv layer(ConvOptions{.in = 64, .out = 48, .kernel = 4, .stride = 2, .padding = 1});
+  ResizeConv up(64, 32, true);
+  auto random = seeded(5);
+  initialise_normal(*layer, random, 0.05);
+  initialise_normal(*up, random, 0.05);
+  const auto x = torch::randn({1, 64, 4, 4}).to(torch::kBFloat16).contiguous(at::MemoryFormat::ChannelsLast);
+  for (int round = 0; round < 2; ++round) {
+    const auto a = layer(x).detach().to(torch::kFloat), b = up(x).detach().to(torch::kFloat);
+    torch::NoGradGuard guard;
+    const auto c = layer(x), d = up(x);
+    EXPECT_TRUE(c.is_contiguous(at::MemoryFormat::ChannelsLast));
+    EXPECT_LT(largest_difference(a, c.to(torch::kFloat)), 0.02);
+    EXPECT_LT(largest_difference(b, d.to(torch::kFloat)), 0.02);
+    layer->weight.mul_(-1);
+    up->named_parameters()["conv.weight"].mul_(0.5);
+  }
+}
+
+TEST(Prepared, IsMadeAnewWhenTheWeightChanges) {
+  Conv layer(ConvOptions{.in = 2, .out = 2});
+  UpConv up(2, 2, false);
+  const auto x = torch::ones({1, 2, 4, 4}).to(torch::kBFloat16).contiguous(at::MemoryFormat::ChannelsLast);
+  torch::NoGradGuard guard;
+  for (const double value : {1.0, 2.0}) {
+    layer->weight.fill_(value);
+    up->weight.fill_(value);
+    EXPECT_EQ(layer(x)[0][0][1][1].item<float>(), 18 * value);
+    EXPECT_EQ(up(x)[0][0][3][3].item<float>(), 8 * value);
+    EXPECT_EQ(layer(x.to(torch::kFloat))[0][0][1][1].item<float>(), 18 * value) << "another type of activations";
+  }
+}
+
 TEST(Conv, FollowsTheTypeOfItsInputAndReturnsFp32Gradients) {
   Conv layer(ConvOptions{.in = 3, .out = 4});
   auto random = seeded(3);

@@ -7,23 +7,6 @@
 namespace derm::nn {
 namespace {
 
-class Relu6 : public torch::autograd::Function<Relu6> {
- public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x) {
-    const at::Tensor y = at::clamp(x, 0, 6);
-    context->save_for_backward({y});
-    return y;
-  }
-  static torch::autograd::tensor_list backward(torch::autograd::AutogradContext* context,
-                                               torch::autograd::tensor_list gradients) {
-    const at::Tensor y = context->get_saved_variables()[0];
-    // Two thresholds, because the one operation that does both lacks bf16 on the CPU, and masks cost five times as
-    // much.
-    const at::Tensor above = at::threshold_backward(gradients[0], y, 0);
-    return {at::threshold_backward(above, at::rsub(y, 6), 0)};
-  }
-};
-
 /// Convolution ("0"), batch norm ("1"), and relu6.
 class ConvNormImpl : public torch::nn::Module {
  public:
@@ -36,7 +19,7 @@ class ConvNormImpl : public torch::nn::Module {
                                                     .bias = false,
                                                     .groups = groups}))),
         norm_(register_module("1", Norm("batch", out))) {}
-  at::Tensor forward(const at::Tensor& x) { return nn::relu6(norm_(conv_(x))); }
+  at::Tensor forward(const at::Tensor& x) { return norm_->forward(conv_(x), Activation::relu6()); }
 
  private:
   Conv conv_;
@@ -77,8 +60,6 @@ struct Group {
 };
 
 }  // namespace
-
-at::Tensor relu6(const at::Tensor& x) { return Relu6::apply(x); }
 
 MobileNetV2Impl::MobileNetV2Impl(bool last, bool first_expands) {
   // Table 2 of the paper.

@@ -8,10 +8,6 @@
 
 namespace derm::nn {
 
-/// min(max(x, 0), 6), with gradient 1 strictly between and 0 elsewhere. In bf16 on the CPU as well, where libtorch 1.13
-/// has no gradient of its own. @return of x's type, shape and format
-at::Tensor relu6(const at::Tensor& x);
-
 /// The backbone of width 1. Its children are called "0" to "18" as torchvision's `features`, so that a network which
 /// registers it as "features" takes the weights of a torchvision-style file by name. Batch norm after every
 /// convolution, relu6 but at the end of a block.

@@ -11,16 +11,6 @@
 namespace derm::nn {
 namespace {
 
-TEST(Relu6, CutsAtZeroAndSixAndSoDoesItsGradient) {
-  for (const auto type : {torch::kFloat, torch::kBFloat16}) {
-    auto x = torch::tensor({-1.0f, 0.0f, 2.5f, 6.0f, 7.0f}).to(type).requires_grad_();
-    const auto y = nn::relu6(x);
-    EXPECT_TRUE(torch::equal(y.detach().to(torch::kFloat), torch::tensor({0.0f, 0.0f, 2.5f, 6.0f, 6.0f})));
-    const auto g = torch::autograd::grad({y.sum()}, {x})[0];
-    EXPECT_TRUE(torch::equal(g.to(torch::kFloat), torch::tensor({0.0f, 0.0f, 1.0f, 0.0f, 0.0f})));
-  }
-}
-
 TEST(MobileNetV2, HasTheTensorsOfTheFileThatItReads) {
   MobileNetV2 net;
   // The backbone's file has 265 tensors with 2,259,136 values; PyTorch counts batches in each of the 53 norms besides.

@@ -32,7 +32,8 @@ PatchOutput PatchDiscriminatorImpl::forward(const at::Tensor& input) {
   PatchOutput result;
   at::Tensor x = input;
   for (size_t i = 0; i + 1 < convs_.size(); ++i) {
-    x = at::leaky_relu(norms_[i](convs_[i](x)), 0.2);  // [N, width 2^i, S / 2^(i+1), ...], the last one at stride 1
+    x = norms_[i](convs_[i](x),
+                  Activation::leaky_relu());  // [N, width 2^i, S / 2^(i+1), ...], the last one at stride 1
     result.features.push_back(x);
   }
   result.logits = convs_.back()(x).to(at::kFloat);

@@ -29,8 +29,8 @@ class ResNet50Impl::BottleneckImpl : public torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor y = at::relu(bn1_(conv1_(x)));
-    y = at::relu(bn2_(conv2_(y)));
+    at::Tensor y = bn1_(conv1_(x), Activation::relu());
+    y = bn2_(conv2_(y), Activation::relu());
     y = bn3_(conv3_(y));
     return at::relu(y + (shortcut_ ? shortcut_norm_(shortcut_(x)) : x));
   }
@@ -61,9 +61,9 @@ ResNet50Impl::ResNet50Impl() {
 std::vector<at::Tensor> ResNet50Impl::pyramid(const at::Tensor& x) {
   if (x.dim() != 4 || x.size(1) != 3 || x.size(2) < 32 || x.size(3) < 32)
     throw UsageError("ResNet-50 takes images [N, 3, H, W] of at least 32 px, got {}", fmt::join(x.sizes(), " x "));
-  at::Tensor y = at::relu(bn1_(conv1_(x)));       // [N, 64, S/2, S/2]
-  y = at::max_pool2d(y, {3, 3}, {2, 2}, {1, 1});  // [N, 64, S/4, S/4]
-  std::vector<at::Tensor> levels;                 // [N, 256, S/4, S/4], [N, 512, S/8, S/8] ...
+  at::Tensor y = bn1_(conv1_(x), Activation::relu());  // [N, 64, S/2, S/2]
+  y = at::max_pool2d(y, {3, 3}, {2, 2}, {1, 1});       // [N, 64, S/4, S/4]
+  std::vector<at::Tensor> levels;                      // [N, 256, S/4, S/4], [N, 512, S/8, S/8] ...
   for (const auto& blocks : stages_) {
     for (const auto& block : blocks) y = block->forward(y);
     levels.push_back(y);

@@ -55,24 +55,26 @@ at::Tensor UNetImpl::forward(const at::Tensor& map) {
     throw UsageError("the U-Net takes a map of {} channels, got {}", options_.in_channels,
                      map.dim() == 4 ? map.size(1) : -1);
   const int64_t levels = options_.levels;
-  std::vector<at::Tensor> skips;  // level i: [N, width 2^i, S / 2^(i+1), ...], before the activation
+  // Level i: [N, width 2^i, S / 2^(i+1), ...]. What comes back is bent by ReLU, of which the leaky one before it takes
+  // nothing away.
+  std::vector<at::Tensor> skips;
   at::Tensor x = map;
   for (int64_t i = 0; i < levels; ++i) {
-    if (i != 0) x = at::leaky_relu(x, 0.2);
-    x = down_norm_[i](down_[i](x));
+    const bool innermost = i == levels - 1;
+    x = down_norm_[i](down_[i](x), innermost ? Activation::relu() : Activation::leaky_relu());
     skips.push_back(x);
   }
   for (int64_t k = 0; k < levels; ++k) {
     const int64_t level = levels - 1 - k;  // from [N, C, S / 2^(level+1)] to [N, C', S / 2^level]
-    if (k != 0) x = at::cat({x, skips[level]}, 1);
-    x = at::relu(x);
+    if (k != 0) x = at::cat({x, at::relu(skips[level])}, 1);
     x = options_.upsample == "transposed" ? up_transposed_[k](x) : up_resize_[k](x);
-    x = up_norm_[k](x);
-    if (!up_noise_.empty() && level != 0) {
+    const bool noisy = !up_noise_.empty() && level != 0;
+    x = up_norm_[k](x, level == 0 || noisy ? Activation::none() : Activation::relu());
+    if (noisy) {
       // The mean of white noise over squares of side n, times n, is white noise on the small map.
       const int64_t side = int64_t{1} << level;
       const at::Tensor noise = map.narrow(1, map.size(1) - options_.noise_planes, options_.noise_planes);
-      x = x + up_noise_[k](at::avg_pool2d(noise, {side, side}) * static_cast<double>(side));
+      x = at::relu(x + up_noise_[k](at::avg_pool2d(noise, {side, side}) * static_cast<double>(side)));
     }
     if (is_training() && k >= 1 && k <= options_.dropout_levels && level != 0) x = at::dropout(x, 0.5, true);
   }

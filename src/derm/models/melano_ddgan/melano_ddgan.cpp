@@ -36,7 +36,7 @@ std::vector<nn::Level> MelanoDdganGenerator::levels(const tensor::Inputs& inputs
   at::Tensor x = trunk_(recipe::told(inputs.latent, inputs.label, classes_));  // [N, C, base, base]
   std::vector<nn::Level> all = {{.image = to_rgb_[0](x).to(at::kFloat), .low = {}}};
   for (size_t i = 0; i < ups_.size(); ++i) {
-    x = at::relu(norms_[i](ups_[i](x)));  // [N, C', base 2^(i+1), base 2^(i+1)]
+    x = norms_[i](ups_[i](x), nn::Activation::relu());  // [N, C', base 2^(i+1), base 2^(i+1)]
     const at::Tensor below =
         image_deconvs_.empty() ? nn::doubled(all.back().image) : image_deconvs_[i](all.back().image);
     all.push_back({.image = below + to_rgb_[i + 1](x).to(at::kFloat), .low = {}});

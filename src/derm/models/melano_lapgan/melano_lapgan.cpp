@@ -21,9 +21,9 @@ ResidualGeneratorImpl::ResidualGeneratorImpl(int64_t in, int64_t size_px, int64_
 at::Tensor ResidualGeneratorImpl::forward(const at::Tensor& low, const at::Tensor& vector) {
   const at::Tensor plane = plane_(vector).reshape({-1, 1, size_px_, size_px_});
   at::Tensor x = at::cat({low.to(vector.scalar_type()), plane}, 1).contiguous(at::MemoryFormat::ChannelsLast);
-  x = at::relu(down_norm_(down_(x)));      // [N, 4, s, s] -> [N, C, s / 2, s / 2]
-  x = at::relu(middle_norm_(middle_(x)));  // [N, C, s / 2, s / 2]
-  return up_(x).to(at::kFloat);            // [N, 3, s, s]
+  x = down_norm_(down_(x), nn::Activation::relu());      // [N, 4, s, s] -> [N, C, s / 2, s / 2]
+  x = middle_norm_(middle_(x), nn::Activation::relu());  // [N, C, s / 2, s / 2]
+  return up_(x).to(at::kFloat);                          // [N, 3, s, s]
 }
 
 MelanoLapganGenerator::MelanoLapganGenerator(const recipe::LatentOptions& options, int64_t levels, int64_t size_px,

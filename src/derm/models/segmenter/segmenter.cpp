@@ -25,7 +25,7 @@ class UpImpl : public torch::nn::Module {
         norm_(register_module("norm", nn::Norm("batch", out))) {}
   at::Tensor forward(const at::Tensor& x, const at::Tensor& skip) {
     // The sum is a convolution over both side by side, without putting them there.
-    return at::relu(norm_(coarse_(x) + fine_(skip)));
+    return norm_(coarse_(x) + fine_(skip), nn::Activation::relu());
   }
 
  private:
