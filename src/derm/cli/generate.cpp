@@ -14,6 +14,7 @@
 #include "derm/generation/output.h"
 #include "derm/image/codec.h"
 #include "derm/models/catalogue.h"
+#include "derm/ranks/group.h"
 #include "derm/recipe/bundle.h"
 
 namespace derm::cli {
@@ -155,11 +156,18 @@ int run_generate(GenerateFlags& flags) {
   }
   warn_of_extrapolation(requests, offer);
 
+  const bool many = sweeps.empty() && !one_file;
+  const std::unique_ptr<ranks::Group> group = ranks::Group::join(ranks::place_from_environment());
+  if (group && !group->leads()) {
+    if (!many) return 0;  // there is nothing to share
+    set_log_level(LogLevel::warning);
+  }
   generation::EngineOptions options;
   options.bundle = bundle;
   options.device = flags.device.device;
   options.precision = flags.device.precision;
-  options.threads = flags.device.threads;
+  options.threads =
+      group ? static_cast<int>(ranks::threads_of(group->place(), flags.device.threads)) : flags.device.threads;
   options.truncation = flags.truncation;
   generation::Engine engine(options, models::catalogue());
 
@@ -170,8 +178,9 @@ int run_generate(GenerateFlags& flags) {
   } else if (one_file) {
     image::write_png(out, engine.generate(requests[0]), generation::provenance(requests[0], engine));
   } else {
-    generation::write_generated_set(engine, requests, out);
+    generation::write_generated_set(engine, requests, out, group.get());
   }
+  if (group && !group->leads()) return 0;
   if (flags.json) {
     nlohmann::json answer{{"out", out.string()},
                           {"images", requests.size()},

@@ -7,6 +7,7 @@
 
 #include "derm/base/csv.h"
 #include "derm/base/error.h"
+#include "derm/base/log.h"
 #include "derm/cli/run_file.h"
 #include "derm/cli/verbs.h"
 #include "derm/models/catalogue.h"
@@ -75,8 +76,13 @@ int answer(const TrainFlags& flags, const training::TrainOutcome& outcome) {
 
 int run_train(TrainFlags& flags, const std::string& command_line) {
   const recipe::Catalogue& catalogue = models::catalogue();
+  const std::unique_ptr<ranks::Group> group = ranks::Group::join(ranks::place_from_environment());
+  if (group && !group->leads()) set_log_level(LogLevel::warning);  // one speaks for all
+  const auto answered = [&](const training::TrainOutcome& outcome) {
+    return group && !group->leads() ? (outcome.interrupted ? kInterrupted : 0) : answer(flags, outcome);
+  };
   if (flags.given("--resume"))
-    return answer(flags, training::resume(flags.resume, changes_on_resume(flags), catalogue, command_line));
+    return answered(training::resume(flags.resume, changes_on_resume(flags), catalogue, command_line, group.get()));
   const RunFile run = read_run_file(
       flags.config, flags.sets, flags.recipe, [&](training::TrainOptions& options) { take_over(flags, options); },
       catalogue);
@@ -86,7 +92,7 @@ int run_train(TrainFlags& flags, const std::string& command_line) {
     std::cout << text << (text.ends_with('\n') ? "" : "\n");
     return 0;
   }
-  return answer(flags, training::train(run.options, *run.recipe, catalogue, command_line));
+  return answered(training::train(run.options, *run.recipe, catalogue, command_line, group.get()));
 }
 
 std::string recipes_text() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <optional>
 
 #include "derm/base/csv.h"
 #include "derm/base/error.h"
@@ -17,6 +18,7 @@
 #include "derm/image/draw.h"
 #include "derm/image/mask.h"
 #include "derm/image/resize.h"
+#include "derm/ranks/group.h"
 
 namespace derm::generation {
 namespace {
@@ -124,25 +126,57 @@ void write_interrupted_set(const fs::path& root, const std::vector<data::Record>
   write_file(root / "dataset.json", facts.dump(2) + "\n");
 }
 
+/// Where the images and masks of a set stand.
+class SetFiles {
+ public:
+  SetFiles(Maker maker, fs::path root, size_t count)
+      : maker_(std::move(maker)),
+        root_(std::move(root)),
+        digits_(std::max<int>(6, static_cast<int>(std::to_string(count).size()))) {}
+
+  void make_folders() const {
+    fs::create_directories(root_ / "images");
+    if (maker_.heeded("region")) fs::create_directories(root_ / "masks");
+  }
+  data::Record record(const data::Request& request, size_t i) const {
+    return record_of(request, maker_, fmt::format("images/{:0{}}.png", i, digits_),
+                     maker_.heeded("region") ? fmt::format("masks/{:0{}}.png", i, digits_) : std::string());
+  }
+  void write(const data::Request& request, const data::Record& record, const image::Image& image) const {
+    write_plain(root_ / record.file_name, image::encode_png(image, provenance(request, maker_)));
+    if (!record.mask_file_name.empty())
+      write_plain(root_ / record.mask_file_name, image::encode_png(data::region_mask(request, maker_.size_px)));
+  }
+  void write_tables(const std::vector<data::Record>& records, size_t asked, bool complete, bool interrupted) const {
+    const nlohmann::json facts = facts_of_set(maker_, asked, complete);
+    // An interrupt that comes once the last image is made changes nothing about the images either.
+    if (complete && !interrupted)
+      data::write_data_set(root_, records, facts);
+    else
+      write_interrupted_set(root_, records, facts);
+  }
+  bool holds(const data::Record& record) const {
+    return fs::exists(root_ / record.file_name) &&
+           (record.mask_file_name.empty() || fs::exists(root_ / record.mask_file_name));
+  }
+
+ private:
+  Maker maker_;
+  fs::path root_;
+  int digits_;
+};
+
 /// Fills `root` with the set; `keep` sees every image. Returns how many were made before the user interrupted, if so.
 size_t fill_set(Engine& engine, const std::vector<data::Request>& requests, const fs::path& root,
                 const std::function<void(const image::Image&)>& keep) {
-  fs::create_directories(root / "images");
-  const int digits = std::max<int>(6, static_cast<int>(std::to_string(requests.size()).size()));
+  const SetFiles files(maker_of(engine), root, requests.size());
+  files.make_folders();
   std::vector<data::Record> records;
-  const Maker maker = maker_of(engine);
-  if (maker.heeded("region")) fs::create_directories(root / "masks");
   Progress progress("generate", static_cast<double>(requests.size()), "images");
   try {
     engine.generate(requests, [&](size_t i, image::Image image) {
-      const data::Request& request = requests[i];
-      data::Record record =
-          record_of(request, maker, fmt::format("images/{:0{}}.png", i, digits),
-                    maker.heeded("region") ? fmt::format("masks/{:0{}}.png", i, digits) : std::string());
-      write_plain(root / record.file_name, image::encode_png(image, provenance(request, maker)));
-      if (!record.mask_file_name.empty())
-        write_plain(root / record.mask_file_name, image::encode_png(data::region_mask(request, maker.size_px)));
-      records.push_back(std::move(record));
+      records.push_back(files.record(requests[i], i));
+      files.write(requests[i], records.back(), image);
       if (keep) keep(image);
       progress.update(static_cast<double>(i + 1));
     });
@@ -150,13 +184,7 @@ size_t fill_set(Engine& engine, const std::vector<data::Request>& requests, cons
     if (records.empty()) throw;
   }
   progress.finish();
-  const bool complete = records.size() == requests.size();
-  const nlohmann::json facts = facts_of_set(maker, requests.size(), complete);
-  // An interrupt that comes once the last image is made changes nothing about the images either.
-  if (complete && !interrupt_requested())
-    data::write_data_set(root, records, facts);
-  else
-    write_interrupted_set(root, records, facts);
+  files.write_tables(records, requests.size(), records.size() == requests.size(), interrupt_requested());
   return records.size();
 }
 
@@ -238,8 +266,60 @@ nlohmann::json facts_of_set(const Maker& maker, size_t requested_images, bool co
           {"complete", complete}};
 }
 
-void write_generated_set(Engine& engine, const std::vector<data::Request>& requests, const fs::path& out) {
+namespace {
+
+/// Every rank makes each n-th image into one folder; what a row says follows from its request, so that the first rank
+/// writes the table of all.
+void write_over_ranks(Engine& engine, const std::vector<data::Request>& requests, const fs::path& out,
+                      ranks::Group& group) {
+  std::optional<NewDirectory> directory;
+  if (group.leads()) {
+    check_room(engine, requests.size(), out);
+    directory.emplace(out);
+  }
+  const SetFiles files(maker_of(engine), group.of_first(directory ? directory->path().string() : ""), requests.size());
+  files.make_folders();
+  std::vector<size_t> mine;
+  std::vector<data::Request> own;
+  for (auto i = static_cast<size_t>(group.rank()); i < requests.size(); i += static_cast<size_t>(group.world())) {
+    mine.push_back(i);
+    own.push_back(requests[i]);
+  }
+  {
+    const ranks::Group::Busy busy(&group);
+    std::optional<Progress> progress;
+    if (group.leads()) progress.emplace("generate, this rank's part", static_cast<double>(own.size()), "images");
+    try {
+      engine.generate(own, [&](size_t k, image::Image image) {
+        files.write(own[k], files.record(own[k], mine[k]), image);
+        if (progress) progress->update(static_cast<double>(k + 1));
+      });
+    } catch (const Interrupted&) {
+      // The others hear of it below.
+    }
+    if (progress) progress->finish();
+  }
+  std::vector<double> interrupted = {interrupt_requested() ? 1.0 : 0.0};
+  group.sum(interrupted);
+  if (group.leads()) {
+    std::vector<data::Record> records;
+    for (size_t i = 0; i < requests.size(); ++i) {
+      data::Record record = files.record(requests[i], i);
+      if (interrupted[0] == 0 || files.holds(record)) records.push_back(std::move(record));
+    }
+    if (records.empty()) throw Interrupted();
+    files.write_tables(records, requests.size(), records.size() == requests.size(), interrupted[0] > 0);
+    end_set(*directory, records.size(), requests.size(), out);
+  }
+  group.barrier();
+}
+
+}  // namespace
+
+void write_generated_set(Engine& engine, const std::vector<data::Request>& requests, const fs::path& out,
+                         ranks::Group* group) {
   if (requests.empty()) throw UsageError("{}: no images were asked for; at least one request is needed", out.string());
+  if (group) return write_over_ranks(engine, requests, out, *group);
   check_room(engine, requests.size(), out);
   NewDirectory directory(out);
   const size_t made = fill_set(engine, requests, directory.path(), {});

@@ -10,6 +10,10 @@
 #include "derm/data/request.h"
 #include "derm/generation/engine.h"
 
+namespace derm::ranks {
+class Group;
+}
+
 namespace derm::generation {
 
 /// Who made an image.
@@ -40,8 +44,11 @@ nlohmann::json facts_of_set(const Maker& maker, size_t requested, bool complete)
 /// dataset.json), with progress. The folder appears whole or not at all, with one exception: when the user interrupts,
 /// the images made so far are kept as a data set that says so ("complete": false in dataset.json), and Interrupted is
 /// thrown on.
+/// @param group  ranks that make a part each, on one file system; the first writes the tables. nullptr: this process
+/// alone
 /// @throws UsageError if `out` is there already and not empty; DataError if the disk cannot hold the images
-void write_generated_set(Engine& engine, const std::vector<data::Request>& requests, const std::filesystem::path& out);
+void write_generated_set(Engine& engine, const std::vector<data::Request>& requests, const std::filesystem::path& out,
+                         ranks::Group* group = nullptr);
 
 /// What a grid of one or two sweeps shows: its requests, the first sweep down and the second across (one sweep:
 /// across), and what stands beside the rows and above the columns.

@@ -18,10 +18,15 @@
 #include "derm/base/suggest.h"
 #include "derm/base/system.h"
 #include "derm/image/codec.h"
+#include "derm/image/mask.h"
 #include "derm/image/resize.h"
 #include "derm/loader/augment.h"
+#include "derm/loader/pixels.h"
 
 namespace derm::loader {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 constexpr double kLeastShare = 0.6;  // of a region's area that a crop must keep
@@ -47,30 +52,49 @@ int64_t label_of(const std::string& condition, const std::vector<std::string>& c
   return found - conditions.begin();
 }
 
-Row read_row(const data::DataSet& data, size_t index, const data::MapSpec& map, data::Shape shape) {
+Pixels read_pixels(const data::DataSet& data, size_t index, int size) {
   const data::Record& record = data.records().at(index);
   const image::Image read = image::to_rgb(image::read_image(data.path_of(record.file_name)));
   if (read.width != read.height)
     throw DataError("{}: {} x {} pixels, but training needs square images; `dermgan prepare` makes them",
                     record.file_name, read.width, read.height);
-  image::Mask mask;
-  if (!record.mask_file_name.empty()) {
-    mask = image::read_mask(data.path_of(record.mask_file_name));
-    if (mask.width != read.width || mask.height != read.height)
-      throw DataError("{}: its mask {} is {} x {} pixels, the image {} x {}; both must have the same size",
-                      record.file_name, record.mask_file_name, mask.width, mask.height, read.width, read.height);
+  Pixels pixels{.picture = read.width == size ? read : image::resize(read, size, size, image::Filter::lanczos),
+                .mask = {},
+                .side = static_cast<double>(read.width)};
+  if (record.mask_file_name.empty()) return pixels;
+  const image::Mask mask = image::read_mask(data.path_of(record.mask_file_name));
+  if (mask.width != read.width || mask.height != read.height)
+    throw DataError("{}: its mask {} is {} x {} pixels, the image {} x {}; both must have the same size",
+                    record.file_name, record.mask_file_name, mask.width, mask.height, read.width, read.height);
+  if (image::mask_area(mask) > 0) {
+    const image::Box box = image::mask_box(mask);
+    pixels.mask_box = {
+        .x = box.x / pixels.side, .y = box.y / pixels.side, .w = box.w / pixels.side, .h = box.h / pixels.side};
   }
+  pixels.mask = mask.width == size
+                    ? mask
+                    : image::resize(mask, size, size, mask.width > size ? image::Filter::box : image::Filter::bilinear);
+  return pixels;
+}
+
+Row row_of(const data::Record& record, Pixels pixels, const data::MapSpec& map, data::Shape shape) {
   Row row;
-  row.request = data::request_of(record, mask, read.width, shape);
-  row.label = label_of(row.request.condition(), map.conditions, record.file_name);
-  const int size = map.size_px;
-  for (data::Region& region : row.request.regions) {
-    if (region.shape == data::Shape::mask && region.mask.width != size)
-      region.mask = image::resize(region.mask, size, size,
-                                  region.mask.width > size ? image::Filter::box : image::Filter::bilinear);
+  const image::Box& box = pixels.mask_box;
+  const image::Mask none;
+  row.request = data::request_of(record, box.w > 0 ? pixels.mask : none, static_cast<int>(pixels.side), shape);
+  // The region where the mask had it before it was reduced.
+  if (box.w > 0 && row.request.regions.size() == 1 && (shape == data::Shape::mask || record.boxes.empty())) {
+    data::Region& region = row.request.regions.front();
+    region.x = box.x + box.w / 2, region.y = box.y + box.h / 2;
+    region.w = box.w, region.h = box.h;
   }
-  row.picture = read.width == size ? read : image::resize(read, size, size, image::Filter::lanczos);
+  row.label = label_of(row.request.condition(), map.conditions, record.file_name);
+  row.picture = std::move(pixels.picture);
   return row;
+}
+
+Row read_row(const data::DataSet& data, size_t index, const data::MapSpec& map, data::Shape shape) {
+  return row_of(data.records().at(index), read_pixels(data, index, map.size_px), map, shape);
 }
 
 /// Coverage of the union of the regions, as encode_map draws it.
@@ -157,6 +181,16 @@ void AugmentOptions::validate() const {
 struct Loader::Impl {
   Impl(const data::DataSet& data_set, std::vector<size_t> chosen, const LoaderOptions& given)
       : data(data_set), rows(std::move(chosen)), options(given), cache(rows.size()), batch(given.batch) {
+    if (!options.pixel_file.empty()) {
+      std::vector<PixelSource> sources;
+      for (const size_t row : rows) {
+        const data::Record& record = data.records()[row];
+        const bool masked = !record.mask_file_name.empty();
+        sources.push_back({data.path_of(record.file_name), masked ? data.path_of(record.mask_file_name) : fs::path()});
+      }
+      store = PixelStore::open_or_make(options.pixel_file, sources, options.map.size_px,
+                                       [&](size_t i) { return read_pixels(data, rows[i], options.map.size_px); });
+    }
     const int count = options.threads;
     threads.reserve(static_cast<size_t>(count));
     for (int i = 0; i < count; ++i) threads.emplace_back([this] { work(); });
@@ -185,8 +219,8 @@ struct Loader::Impl {
         work_to_do.wait(lock, [&] { return stopping || claimed < delivered + options.prefetch; });
         if (stopping) return;
         number = claimed++;
-        count = batch;
-        first = start + number * count;
+        count = batch / options.parts;
+        first = start + number * batch + options.part * count;
         mine = generation;
       }
       Result result;
@@ -237,6 +271,9 @@ struct Loader::Impl {
   }
 
   std::shared_ptr<const Row> get(size_t slot) {
+    if (store)
+      return std::make_shared<const Row>(
+          row_of(data.records()[rows[slot]], store->read(slot), options.map, options.shape));
     {
       const std::lock_guard lock(cache_mutex);
       if (cache[slot]) return cache[slot];
@@ -253,6 +290,7 @@ struct Loader::Impl {
   const data::DataSet data;
   const std::vector<size_t> rows;
   const LoaderOptions options;
+  std::shared_ptr<const PixelStore> store;  ///< or none
 
   std::mutex cache_mutex;
   std::vector<std::shared_ptr<const Row>> cache;
@@ -282,6 +320,9 @@ Loader::Loader(const data::DataSet& data, std::vector<size_t> rows, const Loader
     label_of(data.records()[row].condition, options.map.conditions, data.records()[row].file_name);
   }
   if (options.batch < 1) throw UsageError("loader: batch is {}, which must be at least 1", options.batch);
+  if (options.parts < 1 || options.part < 0 || options.part >= options.parts || options.batch % options.parts != 0)
+    throw UsageError("loader: part {} of {} equal parts of a batch of {} was asked for", options.part, options.parts,
+                     options.batch);
   if (options.prefetch < 1) throw UsageError("loader: prefetch is {}, which must be at least 1", options.prefetch);
   LoaderOptions resolved = options;
   if (resolved.threads < 0)

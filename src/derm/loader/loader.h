@@ -1,6 +1,7 @@
 #pragma once
 // Batches for training, made on other threads so that the trainer never waits.
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -26,11 +27,14 @@ struct LoaderOptions {
   int64_t batch = 8;
   uint64_t seed = 0;
   int threads = 2;
-  int64_t prefetch = 4;  ///< batches made ahead
+  int64_t prefetch = 4;         ///< batches made ahead
+  int64_t part = 0, parts = 1;  ///< next() gives this one of so many equal parts of each batch
   data::MapSpec map;
   bool with_map = true;                   ///< false: no map is drawn, and regions have hard edges
   data::Shape shape = data::Shape::mask;  ///< how a row's region is drawn
   AugmentOptions augment;
+  /// Where decoded and resized images are kept for all runs (loader/pixels.h); empty: in memory only.
+  std::filesystem::path pixel_file;
   int64_t max_cache_bytes =
       int64_t{4} << 30;  ///< decoded images kept in memory up to this; beyond it they are read again
 };

@@ -18,6 +18,7 @@
 #include "derm/judges/judge.h"
 #include "derm/judges/skin_encoder.h"
 #include "derm/nn/ema.h"
+#include "derm/nn/shared_statistics.h"
 #include "derm/recipe/bundle.h"
 #include "derm/recipe/growing.h"
 #include "derm/tensor/pth.h"
@@ -25,6 +26,7 @@
 #include "derm/tensor/state.h"
 #include "derm/training/adam.h"
 #include "derm/training/card.h"
+#include "derm/training/gradients.h"
 #include "derm/training/run_directory.h"
 #include "derm/training/run_report.h"
 #include "derm/training/samples.h"
@@ -58,8 +60,12 @@ struct PendingTerm {
 /// Everything that a step needs, built and checked before the first one.
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, recipe::Recipe& recipe)
-      : options_(options), recipe_(recipe), growing_(dynamic_cast<recipe::Growing*>(&recipe)), data_(opened(options)) {
+  Trainer(const TrainOptions& options, recipe::Recipe& recipe, ranks::Group* group = nullptr)
+      : options_(options),
+        recipe_(recipe),
+        growing_(dynamic_cast<recipe::Growing*>(&recipe)),
+        group_(group),
+        data_(opened(options)) {
     options_.validate();
     if (options_.size_px == 0) options_.size_px = data_.size_px();
     if (options_.size_px == 0)
@@ -91,7 +97,12 @@ class Trainer {
     offer_ = data::offer_of(data_);
     offer_.shape = shape_ == data::Shape::mask ? data::Shape::blob : shape_;
 
-    policy_ = tensor::choose_policy(options_.compute);
+    policy_ = tensor::choose_policy(compute_of_rank(options_.compute, group_));
+    check_parts(options_.batch);
+    if (group_ && policy_.device.is_cuda() && options_.batch_statistics == "synchronised")
+      log_info(
+          "batch statistics are synchronised through the host, which a GPU waits for; batch_statistics = \"rank\" does "
+          "without");
     at::Generator random =
         at::detail::createCPUGenerator(mix_seed(static_cast<uint64_t>(options_.seed), hash_text("weights")));
     players_ = recipe.make_players(spec_, random);
@@ -116,6 +127,8 @@ class Trainer {
     loading.with_map = needs_.map;
     loading.shape = shape_;
     loading.augment = options_.augment;
+    if (options_.pixel_cache) loading.pixel_file = pixel_file();
+    if (group_) loading.part = group_->rank(), loading.parts = group_->world();
     loader_ = std::make_unique<loader::Loader>(data_, rows_, loading);
   }
 
@@ -126,7 +139,8 @@ class Trainer {
 
   TrainOutcome run(const fs::path& run) {
     run_ = run;
-    LogFile log(run / "log.txt");
+    if (!leads()) return follow();
+    const LogFile log(run / "log.txt");
     const std::string sizes = [&] {
       std::string text;
       for (const auto& [name, player] : players_)
@@ -134,8 +148,10 @@ class Trainer {
                             static_cast<double>(tensor::parameter_count(*player)) / 1e6);
       return text;
     }();
-    log_info("{}: {} images to train on, {} to validate on, {} px, batch {}; {}; {}", run.string(), rows_.size(),
-             validation_rows_.size(), options_.size_px, options_.batch, policy_.text(), sizes);
+    log_info("{}: {} images to train on, {} to validate on, {} px, batch {}; {}; {}{}", run.string(), rows_.size(),
+             validation_rows_.size(), options_.size_px, options_.batch, policy_.text(), sizes,
+             group_ ? "; " + group_->text() : "");
+    std::optional<ranks::Group::Busy> preparing(std::in_place, group_);  // the other ranks wait for the first step
     TensorBoardWriter board(run);
     board_ = &board;
     std::optional<FixedSamples> samples;
@@ -166,12 +182,8 @@ class Trainer {
     const bool by_clock = options_.minutes > 0 && options_.kimg == 0;
     Progress progress("training", by_clock ? options_.minutes * 60 : options_.kimg * 1000, by_clock ? "s" : "images");
     progress.update(by_clock ? elapsed() : kimg() * 1000);  // what was done before a resume stays out of the rate
-    bool interrupted = false;
-    while (progress_share() < 1.0) {
-      if (interrupt_requested()) {
-        interrupted = true;
-        break;
-      }
+    preparing.reset();
+    while (goes_on()) {
       one_step();
       progress.update(by_clock ? elapsed() : kimg() * 1000, note_);
       if (seconds_since(last_log_) >= kLogSeconds) write_stats();
@@ -183,9 +195,10 @@ class Trainer {
     }
     progress.finish();
     if (step_ > last_snapshot_step_) snapshot();
-    if (interrupted)
+    if (interrupted_)
       log_info("stopped as asked at step {}; go on with: dermgan train --resume {}", step_, run.string());
-    return {.run = run, .steps = step_, .kimg = kimg(), .interrupted = interrupted};
+    if (group_) group_->barrier();
+    return outcome();
   }
 
   void load_checkpoint(const fs::path& checkpoint) {
@@ -232,6 +245,50 @@ class Trainer {
   const data::DataSet& data() const { return data_; }
 
  private:
+  /// One for each choice of rows and size, so that runs which take turns do not make each other's anew.
+  fs::path pixel_file() const {
+    std::string names;
+    for (const size_t row : rows_) names += data_.records()[row].file_name + '\n';
+    return data_.root() / ".cache" / fmt::format("pixels-{}-{}.bin", options_.size_px, sha256_hex(names).substr(0, 12));
+  }
+
+  bool leads() const { return !group_ || group_->leads(); }
+  TrainOutcome outcome() const { return {.run = run_, .steps = step_, .kimg = kimg(), .interrupted = interrupted_}; }
+
+  /// What a rank does that writes nothing: the steps.
+  TrainOutcome follow() {
+    seek();
+    while (goes_on()) one_step();
+    group_->barrier();  // until the first rank has written the last checkpoint
+    return outcome();
+  }
+
+  static tensor::ComputeOptions compute_of_rank(tensor::ComputeOptions compute, ranks::Group* group) {
+    if (!group) return compute;
+    compute.threads = ranks::threads_of(group->place(), compute.threads);
+    if (compute.device == "cuda") compute.device = fmt::format("cuda:{}", group->place().local_rank);
+    return compute;
+  }
+
+  void check_parts(int64_t batch) const {
+    if (group_ && batch % group_->world() != 0)
+      throw UsageError("batch = {}, expected a multiple of the {} ranks, which share each batch", batch,
+                       group_->world());
+  }
+
+  /// False when the run is over or is to stop: on all ranks at the same step, by the first one's clock.
+  bool goes_on() {
+    elapsed_ = elapsed();
+    interrupted_ = interrupt_requested();
+    if (group_) {
+      std::vector<double> both = {leads() ? elapsed_ : 0, interrupted_ ? 1.0 : 0.0};
+      group_->sum(both);
+      elapsed_ = both[0];
+      interrupted_ = both[1] > 0;
+    }
+    return !interrupted_ && progress_share() < 1.0;
+  }
+
   double kimg() const { return static_cast<double>(images_) / 1000; }
   double elapsed() const { return elapsed_before_ + seconds_since(started_); }
 
@@ -239,7 +296,7 @@ class Trainer {
   double progress_share() const {
     double share = 0;
     if (options_.kimg > 0) share = std::max(share, kimg() / options_.kimg);
-    if (options_.minutes > 0) share = std::max(share, elapsed() / (options_.minutes * 60));
+    if (options_.minutes > 0) share = std::max(share, elapsed_ / (options_.minutes * 60));
     return share;
   }
 
@@ -279,6 +336,7 @@ class Trainer {
   /// The loader goes on from where the run is, with the batch that the recipe has there.
   void seek() {
     batch_ = batch_now();
+    check_parts(batch_);
     loader_->seek(images_, batch_);
   }
 
@@ -289,16 +347,26 @@ class Trainer {
     batch.region = batch.region.to(policy_.device, /*non_blocking=*/true);
     batch.inputs = recipe::on_device(batch.inputs, policy_);
 
-    // What a step draws depends on (seed, step) alone, dropout included: nothing has to be stored to resume.
-    at::Generator random = tensor::seeded_default(
-        policy_.device, mix_seed(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(step_)));
+    // What a step draws depends on (seed, step) alone, dropout included: nothing has to be stored to resume. Latents
+    // are those of the whole batch, of which a rank takes its part; what else is drawn is each rank's own.
+    const uint64_t seed = mix_seed(static_cast<uint64_t>(options_.seed), static_cast<uint64_t>(step_));
+    at::Generator random = tensor::seeded_default(policy_.device, seed);
     const auto draw = [&](at::IntArrayRef shape) {
-      return at::randn(shape, random, at::TensorOptions().device(policy_.device));
+      const at::Tensor all = at::randn(shape, random, at::TensorOptions().device(policy_.device));
+      if (!group_) return all;
+      const int64_t part = batch_ / group_->world();
+      return all.narrow(0, group_->rank() * part, part);
     };
     if (needs_.noise_planes > 0)
       batch.inputs.latent = draw({batch_, needs_.noise_planes, options_.size_px, options_.size_px});
     else if (needs_.latent > 0)
       batch.inputs.latent = draw({batch_, needs_.latent});
+
+    if (!leads())
+      random = tensor::seeded_default(policy_.device, mix_seed(seed, static_cast<uint64_t>(group_->rank())));
+    std::optional<nn::SharedStatistics> shared;
+    if (group_ && options_.batch_statistics == "synchronised")
+      shared.emplace([this](std::vector<double>& values) { group_->sum(values); });
 
     recipe::StepMemo memo;
     // A vector has no map beside it that would say in which type to compute.
@@ -316,10 +384,7 @@ class Trainer {
         pending_.push_back({step_, phase.name + "/" + term.name, term.value.detach()});
       }
       Adam& adam = optimisers_.at(phase.player);
-      // autograd::grad instead of backward(): no gradient reaches another player.
-      const auto gradients = torch::autograd::grad({total}, adam.parameters(), /*grad_outputs=*/{}, /*retain_graph=*/{},
-                                                   /*create_graph=*/false, /*allow_unused=*/true);
-      adam.step(gradients, lr_factor_);
+      adam.step(gradients_of(total, adam.parameters(), group_), lr_factor_);
     }
     const double half_life = options_.ema_kimg * 1000;
     const double decay = half_life > 0 ? std::pow(0.5, static_cast<double>(batch_) / half_life) : 0;
@@ -372,6 +437,7 @@ class Trainer {
                                        {"s_per_kimg", s_per_kimg},
                                        {"lr_factor", lr_factor_},
                                        {"waited_s", loader_->waited_s()},
+                                       {"ranks_waited_s", group_ ? group_->waited_s() : 0},
                                        {"resident_bytes", resident_memory_bytes()},
                                        {"losses", losses}});
     board_->scalar("progress/kimg", kimg(), step_);
@@ -393,6 +459,7 @@ class Trainer {
   }
 
   void snapshot() {
+    const ranks::Group::Busy busy(group_);
     write_stats();
     for (const auto& [name, player] : players_)
       for (const auto& p : player->parameters())
@@ -534,6 +601,7 @@ class Trainer {
   TrainOptions options_;
   recipe::Recipe& recipe_;
   recipe::Growing* growing_;  ///< the recipe again, or none
+  ranks::Group* group_;       ///< of several ranks, or none
   data::DataSet data_;
   std::vector<size_t> rows_, validation_rows_;
   data::Shape shape_ = data::Shape::mask;
@@ -562,6 +630,8 @@ class Trainer {
   int64_t images_ = 0, last_log_images_ = 0;  ///< shown so far
   int64_t batch_ = 0;                         ///< images in this step
   double elapsed_before_ = 0, last_snapshot_kimg_ = 0, lr_factor_ = 1;
+  double elapsed_ = 0;        ///< seconds of training when the step began, the same on all ranks
+  bool interrupted_ = false;  ///< likewise
   double best_ = std::numeric_limits<double>::infinity();
   Clock::time_point started_ = Clock::now(), last_log_ = started_, last_snapshot_ = started_;
   std::vector<PendingTerm> pending_;
@@ -620,7 +690,10 @@ void TrainOptions::bind(Options& o) {
   o.add("snapshot_kimg", snapshot_kimg, "between checkpoints; 0: off");
   o.add("keep_checkpoints", keep_checkpoints, "how many to keep beside the best");
   o.add("init_from", init_from, "bundle, checkpoint, or safetensors or .pth file whose fitting weights start the run");
+  o.add("batch_statistics", batch_statistics,
+        "of batch norm over several ranks: synchronised, or rank (each of its own part of the batch)");
   o.add("with_discriminator", with_discriminator, "keep the discriminator in bundles, for further training");
+  o.add("pixel_cache", pixel_cache, "keep decoded and resized images in the data set's folder (.cache), for all runs");
   o.section("augment", augment);
   o.section("compute", compute);
   o.section("metrics", metrics);
@@ -651,6 +724,8 @@ void TrainOptions::validate() const {
   at_least("keep_checkpoints", static_cast<double>(keep_checkpoints), 1);
   if (size_px != 0 && (size_px < 64 || size_px > 512 || (size_px & (size_px - 1)) != 0))
     throw UsageError("size_px = {}, expected 64, 128, 256 or 512", size_px);
+  if (batch_statistics != "synchronised" && batch_statistics != "rank")
+    throw UsageError("batch_statistics = \"{}\", expected synchronised or rank", batch_statistics);
   if (batch > 1024) throw UsageError("batch = {}, expected at most 1024", batch);
   data::shape_from_name(region_shape);
   augment.validate();
@@ -658,8 +733,9 @@ void TrainOptions::validate() const {
 }
 
 TrainOutcome train(const TrainOptions& options, recipe::Recipe& recipe, const recipe::Catalogue& catalogue,
-                   const std::string& command_line) {
-  Trainer trainer(options, recipe);
+                   const std::string& command_line, ranks::Group* group) {
+  Trainer trainer(options, recipe, group);
+  if (group && !group->leads()) return trainer.run({});
   TrainOptions resolved = trainer.options();
   if (!trainer.trains_a_judge()) trainer.use_extractor(open_extractor(resolved.metrics, resolved, catalogue));
   const uint64_t needed =
@@ -681,7 +757,7 @@ TrainOutcome train(const TrainOptions& options, recipe::Recipe& recipe, const re
 }
 
 TrainOutcome resume(const fs::path& run, const std::vector<std::string>& set, const recipe::Catalogue& catalogue,
-                    const std::string& command_line) {
+                    const std::string& command_line, ranks::Group* group) {
   const fs::path checkpoint = latest_checkpoint(run);
   const fs::path config = run / "config.toml";
   TrainOptions options;
@@ -702,7 +778,7 @@ TrainOutcome resume(const fs::path& run, const std::vector<std::string>& set, co
     all.set(assignment);
   }
   const auto recorded = nlohmann::json::parse(read_file(run / "data_fingerprint.json"));
-  Trainer trainer(options, *recipe);
+  Trainer trainer(options, *recipe, group);
   if (recorded.value("fingerprint", "") != trainer.data().fingerprint())
     throw DataError(
         "{}: the data set is another than the run began with (fingerprint {}, now {}); start a new run with "
@@ -711,8 +787,10 @@ TrainOutcome resume(const fs::path& run, const std::vector<std::string>& set, co
         run.string());
   // Runs from before there was a choice say nothing: they measured with the random network.
   if (options.metrics.extractor == "auto") options.metrics.extractor = "random";
-  if (!trainer.trains_a_judge()) trainer.use_extractor(open_extractor(options.metrics, options, catalogue));
   trainer.load_checkpoint(checkpoint);
+  if (group) group->barrier();  // all have read it before it may be pruned
+  if (group && !group->leads()) return trainer.run(run);
+  if (!trainer.trains_a_judge()) trainer.use_extractor(open_extractor(options.metrics, options, catalogue));
   const int64_t step = nlohmann::json::parse(read_file(checkpoint / "state.json")).at("step");
   for (const auto& entry : fs::directory_iterator(run))
     if (entry.path().extension() == ".jsonl") truncate_lines_after(entry.path(), step);

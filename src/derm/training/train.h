@@ -5,6 +5,7 @@
 
 #include "derm/base/options.h"
 #include "derm/loader/loader.h"
+#include "derm/ranks/group.h"
 #include "derm/recipe/recipe.h"
 #include "derm/tensor/policy.h"
 
@@ -41,6 +42,9 @@ struct TrainOptions {
   std::vector<std::string> conditions;  ///< train on the images of these alone; empty: all
   std::string init_from;  ///< a bundle, checkpoint, or safetensors or .pth file whose fitting weights start the run
   bool with_discriminator = false;  ///< keep the discriminator in bundles
+  /// Of batch norm over several ranks: synchronised, or rank (each measures its own part of the batch).
+  std::string batch_statistics = "synchronised";
+  bool pixel_cache = true;  ///< decoded and resized images are kept in the data set's folder, for all runs
   loader::AugmentOptions augment;
   tensor::ComputeOptions compute;
   MetricsOptions metrics;
@@ -57,13 +61,15 @@ struct TrainOutcome {
 
 /// Trains a new run. Everything that can be wrong is checked before the first step.
 /// @param options, recipe_options  as resolved by the caller; `recipe` has its options bound and set
+/// @param group  ranks that train together, each with its part of every batch; the first writes all files. nullptr:
+///               this process alone
 TrainOutcome train(const TrainOptions& options, recipe::Recipe& recipe, const recipe::Catalogue& catalogue,
-                   const std::string& command_line);
+                   const std::string& command_line, ranks::Group* group = nullptr);
 
 /// Goes on with a run from its latest checkpoint, to the bit as if it had not stopped. `set` may change only length
-/// (kimg, minutes), snapshots and compute.threads.
+/// (kimg, minutes), snapshots, compute.threads and, among several ranks, how many there are.
 TrainOutcome resume(const fs::path& run, const std::vector<std::string>& set, const recipe::Catalogue& catalogue,
-                    const std::string& command_line);
+                    const std::string& command_line, ranks::Group* group = nullptr);
 
 /// What `--dry-run` prints: steps, seconds for a step (measured on a few), time in all, memory, disk.
 std::string dry_run(const TrainOptions& options, recipe::Recipe& recipe);

@@ -1,0 +1,86 @@
+#include "derm/ranks/group.h"
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "derm/base/error.h"
+
+namespace derm::ranks {
+namespace {
+
+int free_port() {
+  const int s = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  bind(s, reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  getsockname(s, reinterpret_cast<sockaddr*>(&address), &length);
+  close(s);
+  return ntohs(address.sin_port);
+}
+
+Place place(int rank, int world, int port) {
+  return {.rank = rank, .world = world, .local_rank = rank, .local_world = world, .port = port, .starter = "test"};
+}
+
+bool has_gloo() {
+  try {
+    Group::join(place(0, 2, free_port()), {.join_s = 0.5});
+  } catch (const UsageError&) {
+    return false;
+  } catch (const DataError&) {
+  }
+  return true;
+}
+
+/// Each rank is a thread.
+template <class Work>
+void with_ranks(int world, Work work) {
+  const int port = free_port();
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < world; ++rank)
+    ranks.emplace_back([=] {
+      const auto group = Group::join(place(rank, world, port));
+      work(*group);
+    });
+  for (auto& rank : ranks) rank.join();
+}
+
+TEST(Group, IsNoneOfOneProcess) { EXPECT_EQ(Group::join(Place{}), nullptr); }
+
+TEST(Group, SumsNumbersAndTensors) {
+  if (!has_gloo()) GTEST_SKIP() << "this build has no Gloo";
+  with_ranks(3, [](Group& group) {
+    std::vector<double> numbers = {1.0 + group.rank(), 10};
+    group.sum(numbers);
+    EXPECT_EQ(numbers, (std::vector<double>{6, 30}));
+    const at::Tensor first = torch::full({100000}, static_cast<float>(group.rank())), second = torch::ones({3});
+    auto a = group.start_sum(first), b = group.start_sum(second);
+    a.wait();
+    b.wait();
+    EXPECT_TRUE(torch::equal(first, torch::full({100000}, 3.0f)));
+    EXPECT_TRUE(torch::equal(second, torch::full({3}, 3.0f)));
+    EXPECT_EQ(group.of_first(group.rank() == 0 ? "hören" : "other"), "hören");
+    group.barrier();
+  });
+}
+
+TEST(Group, SaysThatOthersDidNotCome) {
+  if (!has_gloo()) GTEST_SKIP() << "this build has no Gloo";
+  try {
+    Group::join(place(0, 2, free_port()), {.join_s = 0.5});
+    FAIL() << "one of two is not a group";
+  } catch (const DataError& e) {
+    EXPECT_NE(std::string(e.what()).find("did not come together"), std::string::npos) << e.what();
+  }
+}
+
+}  // namespace
+}  // namespace derm::ranks
