@@ -38,7 +38,8 @@ void ImageSet::check_size() {
   size_px_ = stored_px_;
 }
 
-ImageSet ImageSet::real(std::shared_ptr<const data::DataSet> data, const std::vector<std::string>& splits) {
+ImageSet ImageSet::real(std::shared_ptr<const data::DataSet> data, const std::vector<std::string>& splits,
+                        bool sure_regions) {
   ImageSet set;
   set.data_ = std::move(data);
   set.split_ = fmt::format("{}", fmt::join(splits, "+"));
@@ -46,7 +47,7 @@ ImageSet ImageSet::real(std::shared_ptr<const data::DataSet> data, const std::ve
   for (const std::string& split : splits) {
     for (const size_t row : set.data_->of_split(split)) {
       const data::Record& record = set.data_->records()[row];
-      if (!record.quality || *record.quality >= set.data_->min_quality()) set.take(row);
+      if (!sure_regions || !record.quality || *record.quality >= set.data_->min_quality()) set.take(row);
     }
   }
   if (set.items_.empty()) {

@@ -24,10 +24,11 @@ struct Item {
 
 class ImageSet {
  public:
-  /// The rows of one or more splits of photographs whose region is sure enough (`quality` not below the set's
-  /// min_quality). One side length, square.
+  /// The rows of one or more splits of photographs, one side length, square.
+  /// @param sure_regions  only those whose region is sure enough (`quality` not below the set's min_quality)
   /// @throws UsageError for an unknown split; DataError if there are no such rows
-  static ImageSet real(std::shared_ptr<const data::DataSet> data, const std::vector<std::string>& splits);
+  static ImageSet real(std::shared_ptr<const data::DataSet> data, const std::vector<std::string>& splits,
+                       bool sure_regions = true);
   /// Every row of a generated set. Of what its generator did not heed nothing is known: items then have no condition,
   /// no tone.
   static ImageSet synthetic(std::shared_ptr<const data::DataSet> data);

@@ -78,7 +78,7 @@ class SmallClassifier : public Network, public torch::nn::Module {
   }
   at::Tensor logits(const at::Tensor& x) override {
     at::Tensor y = x;
-    for (size_t i = 0; i < convs_.size(); ++i) y = at::relu(norms_[i](convs_[i](y)));
+    for (size_t i = 0; i < convs_.size(); ++i) y = norms_[i](convs_[i](y), nn::Activation::relu());
     return head_(at::dropout(pooled(y), dropout_, is_training()));
   }
   torch::nn::Module& module() override { return *this; }
@@ -221,7 +221,10 @@ Trained train_classifier(const Pictures& train, const Pictures& validation, int6
 
     const int64_t done = step + 1;
     if (done % options.validate_every != 0 && done != options.steps) continue;
-    const double nll = losses::balanced_nll(all_logits(*result.network, validation.pixels, policy), validation_labels);
+    const at::Tensor answers = all_logits(*result.network, validation.pixels, policy);
+    // As it will be used, calibrated: overconfidence, which comes first, is not what makes a classifier worse.
+    const double temperature = losses::fit_temperature(answers, validation_labels);
+    const double nll = losses::balanced_nll(answers / temperature, validation_labels);
     if (!std::isfinite(nll) || !std::isfinite(loss.item<double>()))
       throw DataError(
           "{}: the loss is no longer finite at step {}; a smaller classifier.lr or precision = fp32 may help", what,
@@ -230,6 +233,7 @@ Trained train_classifier(const Pictures& train, const Pictures& validation, int6
     if (nll >= result.validation_nll) continue;
     result.validation_nll = nll;
     result.best_step = done;
+    result.temperature = temperature;
     best.clear();
     for (const auto& [name, value] : tensor::state_of(module)) best.push_back(value.detach().clone());
   }
@@ -238,8 +242,6 @@ Trained train_classifier(const Pictures& train, const Pictures& validation, int6
     size_t i = 0;
     for (auto& [name, value] : tensor::state_of(module)) value.copy_(best[i++]);
   }
-  result.temperature =
-      losses::fit_temperature(all_logits(*result.network, validation.pixels, policy), validation_labels);
   return result;
 }
 

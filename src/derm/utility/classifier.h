@@ -52,12 +52,13 @@ struct Trained {
   std::unique_ptr<Network> network;  ///< with its best weights, in eval mode
   double temperature = 1;            ///< fitted on validation; logits are divided by it
   int64_t best_step = 0;
-  double validation_nll = 0;                           ///< balanced, before calibration, at the best step
-  std::vector<std::pair<int64_t, double>> validation;  ///< step and balanced negative log-likelihood
+  double validation_nll = 0;                           ///< balanced, calibrated, at the best step
+  std::vector<std::pair<int64_t, double>> validation;  ///< step and balanced, calibrated negative log-likelihood
 };
 
 /// Trains for exactly `options.steps` steps, whatever the number of images, and keeps the weights with the least
-/// balanced negative log-likelihood on validation. What happens depends on the seed and the step alone.
+/// balanced negative log-likelihood on validation, each calibrated by its own temperature. What happens depends on the
+/// seed and the step alone.
 /// @param conditions  how many
 /// @param view        what happens to each image; none: it is seen as it is
 /// @param what        names this training in messages

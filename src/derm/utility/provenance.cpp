@@ -31,9 +31,12 @@ nlohmann::json facts_of(const fs::path& start) {
 
 std::vector<std::string> marks_of(const data::DataSet& data, const data::Record& record) {
   std::vector<std::string> marks = {"bytes " + sha256_file(data.path_of(record.file_name))};
-  // Numbers of patients mean something within one source alone.
-  if (!record.subject_id.empty()) marks.push_back("subject " + record.subject_id + " of " + record.source);
-  if (!record.lesion_id.empty()) marks.push_back("lesion " + record.lesion_id + " of " + record.source);
+  // Numbers of patients mean something within one source alone, and those of lesions, where patients are known, within
+  // one patient (PAD-UFES-20 has the lesion 285 of two patients).
+  if (!record.subject_id.empty())
+    marks.push_back("subject " + record.subject_id + " of " + record.source);
+  else if (!record.lesion_id.empty())
+    marks.push_back("lesion " + record.lesion_id + " of " + record.source);
   return marks;
 }
 

@@ -94,7 +94,8 @@ class Experiment {
     for (const std::string& condition : design_.generator.conditions)
       known_condition("generator.conditions", condition);
 
-    photographs_ = evaluation::ImageSet::real(data_, {"train", "validation", "test"});
+    // A classifier needs no region: photographs whose lesion was not found are seen as well.
+    photographs_ = evaluation::ImageSet::real(data_, {"train", "validation", "test"}, /*sure_regions=*/false);
     photographs_->reduce_to(static_cast<int>(design_.size_px));
     for (const evaluation::Item& item : photographs_->items())
       rows_.push_back({item.patient, index_of(conditions_, item.condition), data_->records()[item.row].split});
@@ -201,7 +202,8 @@ class Experiment {
                        options_.external.string(), common_.size(), fmt::join(conditions_, ", "));
     if (fingerprint_of(*external_data_) == fingerprint_of(*data_))
       throw UsageError("{}: it is the data set that is trained on; a second one is needed", options_.external.string());
-    evaluation::ImageSet set = evaluation::ImageSet::real(external_data_, {"train", "validation", "test"});
+    evaluation::ImageSet set =
+        evaluation::ImageSet::real(external_data_, {"train", "validation", "test"}, /*sure_regions=*/false);
     std::vector<size_t> kept;
     for (size_t i = 0; i < set.size(); ++i)
       if (std::find(common_.begin(), common_.end(), set.items()[i].condition) != common_.end()) kept.push_back(i);

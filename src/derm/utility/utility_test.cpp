@@ -393,6 +393,22 @@ TEST(Provenance, FollowsAModelToTheOneItStartedFrom) {
   EXPECT_THROW(check_unseen(known, "G", first, first.of_split("validation"), "validation", ""), DataError);
 }
 
+TEST(Provenance, KnowsALesionByItsNumberOnlyWithinAPatient) {
+  const Folder folder("utility-lesions");
+  const auto set = photographs(folder / "D", 4, 4, 40);
+  data::Record a = set.records()[0], b = set.records()[1];
+  a.lesion_id = b.lesion_id = "285";
+  const auto share = [&] {
+    const auto of_a = marks_of(set, a), of_b = marks_of(set, b);
+    return std::any_of(of_a.begin(), of_a.end(), [&](const std::string& mark) {
+      return std::find(of_b.begin(), of_b.end(), mark) != of_b.end();
+    });
+  };
+  EXPECT_FALSE(share()) << "two patients may each have a lesion of that number";
+  a.subject_id = b.subject_id = "";
+  EXPECT_TRUE(share());
+}
+
 TEST(Utility, TrainsAGeneratorOfItsOwnForEachFold) {
   const Folder folder("utility-generators");
   evaluation::testing::phantoms(folder / "D", 48, 64, 3);
