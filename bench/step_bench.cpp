@@ -46,6 +46,9 @@ struct Flags {
 
 using Clock = std::chrono::steady_clock;
 
+/// At once: the next row may take minutes.
+void print(const std::string& row) { std::cout << row << std::flush; }
+
 /// Seconds that `work` takes.
 double seconds(const std::function<void()>& work) {
   const auto start = Clock::now();
@@ -215,8 +218,7 @@ struct PlainCase {
   Data data;
 };
 
-std::string training_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
-  std::string rows;
+void training_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
   for (const std::string name : {"pix2pix", "dermgan"}) {
     const bool dermgan = name == "dermgan";
     Ours ours(name, flags, policy);
@@ -224,16 +226,15 @@ std::string training_rows(const Flags& flags, const tensor::ComputePolicy& polic
     const Data mine = made_up(flags.batch, flags.size, ours.map_channels);
     const auto [a, b] = side_by_side(
         flags.repeats, [&] { ours.step(mine.map, mine.image, mine.region); }, [&] { plain.step(); });
-    rows += fmt::format("| training step of `{}`, batch {}, s | {} | {} | {:.2f} |\n", name, flags.batch, a.text(),
-                        b.text(), b.median() / a.median());
+    print(fmt::format("| training step of `{}`, batch {}, s | {} | {} | {:.2f} |\n", name, flags.batch, a.text(),
+                      b.text(), b.median() / a.median()));
     if (dermgan) {
       const double top = ceiling(policy, flags.repeats);
       const double rate = dermgan_operations(flags.batch, flags.size, ours.map_channels) / a.median();
-      rows += fmt::format("| its convolutions over the ceiling, TFLOP/s | {:.3f} | {:.3f} | {:.2f} |\n", rate / 1e12,
-                          top / 1e12, rate / top);
+      print(fmt::format("| its convolutions over the ceiling, TFLOP/s | {:.3f} | {:.3f} | {:.2f} |\n", rate / 1e12,
+                        top / 1e12, rate / top));
     }
   }
-  return rows;
 }
 
 /// One training step of a recipe, operator by operator.
@@ -268,30 +269,23 @@ std::string classifier_profile(const Flags& flags, const tensor::ComputePolicy& 
                      bench::profile_table(times, whole, 24));
 }
 
-/// The other recipes: against the same networks in fp32, NCHW.
-std::string further_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
+/// The other recipes: against the same networks in fp32, NCHW; without the penalties that come every few steps only.
+void further_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
   tensor::ComputePolicy plain = policy;
   plain.dtype = at::kFloat;
   plain.format = at::MemoryFormat::Contiguous;
   Flags small = flags;
   small.size = kSmallSide;
-  std::string rows;
   for (const std::string& name : models::catalogue().names()) {
     if (name == "pix2pix" || name == "dermgan" || recipe::is_judge(models::catalogue().make(name)->kind())) continue;
     Ours ours(name, small, policy), its(name, small, plain);
     const Data data = made_up(kSmallBatch, small.size, ours.map_channels);
-    // Phases that come every few steps are shared out over the steps between.
-    constexpr int kSteps = 16;
-    const auto steps = [&](Ours& trainer) {
-      for (int i = 0; i < kSteps; ++i) trainer.step(data.map, data.image, data.region);
-    };
     const auto [a, b] = side_by_side(
-        3, [&] { steps(ours); }, [&] { steps(its); });
-    rows += fmt::format(
-        "| {} training steps of `{}`, {} px, batch {}, against itself in fp32 and NCHW, s | {} | {} | {:.2f} |\n",
-        kSteps, name, small.size, kSmallBatch, a.text(), b.text(), b.median() / a.median());
+        2, [&] { ours.step(data.map, data.image, data.region); }, [&] { its.step(data.map, data.image, data.region); });
+    print(fmt::format(
+        "| training step of `{}`, {} px, batch {}, against itself in fp32 and NCHW, s | {} | {} | {:.2f} |\n", name,
+        small.size, kSmallBatch, a.text(), b.text(), b.median() / a.median()));
   }
-  return rows;
 }
 
 /// The greatest memory that a few training steps take, MB, of a recipe or of its plain form ("plain-dermgan").
@@ -423,5 +417,7 @@ int main(int argc, char** argv) {
   std::cout << fmt::format("{}; {} px, {} repeats after one that warms up; plain: fp32, NCHW, the same threads\n\n",
                            policy.text(), flags.size, flags.repeats)
             << "| what | ours | plain | ratio |\n|---|---|---|---|\n"
-            << derm::training_rows(flags, policy) << derm::generation_row(flags) << derm::further_rows(flags, policy);
+            << derm::generation_row(flags) << std::flush;
+  derm::training_rows(flags, policy);
+  derm::further_rows(flags, policy);
 }

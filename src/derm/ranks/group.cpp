@@ -11,6 +11,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <map>
@@ -66,6 +67,7 @@ std::vector<uint8_t> bytes(const std::string& text) { return {text.begin(), text
 struct Group::Impl {
   Place place;
   GroupOptions options;
+  std::string attempt;                              // of the job
   c10::intrusive_ptr<c10d::TCPStore> store, beats;  // two connections: the first waits in collectives
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
 
@@ -88,7 +90,7 @@ struct Group::Impl {
   };
   std::map<int, Seen> seen;
 
-  static std::string key(int rank) { return fmt::format("beat/{}", rank); }
+  std::string key(int rank) const { return fmt::format("{}/beat/{}", attempt, rank); }
   int64_t now_ms() const { return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count(); }
 
   void publish(int64_t number) {
@@ -202,12 +204,18 @@ std::unique_ptr<Group> Group::join(const Place& place, const GroupOptions& optio
   auto impl = std::make_unique<Impl>();
   impl->place = place;
   impl->options = options;
+  const char* restarts = std::getenv("TORCHELASTIC_RESTART_COUNT");
+  impl->attempt = fmt::format("dermgan-{}", restarts ? restarts : "0");
   const auto patience = std::chrono::milliseconds(static_cast<int64_t>(options.join_s * 1000));
   try {
     c10d::TCPStoreOptions store;
     store.port = static_cast<uint16_t>(place.port);
-    store.isServer = place.rank == 0;
-    store.numWorkers = static_cast<size_t>(place.world);
+    store.isServer = place.rank == 0 && !place.store_is_there;
+    // A store of torchrun's own counts nobody, and may hold what an earlier try of the job has left.
+    if (place.store_is_there)
+      store.waitWorkers = false;
+    else
+      store.numWorkers = static_cast<size_t>(place.world);
     store.timeout = patience;
     impl->store = c10::make_intrusive<c10d::TCPStore>(place.host, store);
     store.isServer = false;
@@ -219,7 +227,7 @@ std::unique_ptr<Group> Group::join(const Place& place, const GroupOptions& optio
                                         : c10d::ProcessGroupGloo::createDefaultDevice());
     gloo->timeout = std::chrono::hours(24);  // the watcher is who ends a wait
     impl->gloo = c10::make_intrusive<c10d::ProcessGroupGloo>(
-        c10::make_intrusive<c10d::PrefixStore>("gloo", impl->store), place.rank, place.world, gloo);
+        c10::make_intrusive<c10d::PrefixStore>(impl->attempt + "/gloo", impl->store), place.rank, place.world, gloo);
     impl->publish(0);
   } catch (const std::exception& e) {
     throw DataError(

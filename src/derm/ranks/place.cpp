@@ -64,6 +64,7 @@ Place place_of(const Get& get) {
     break;
   }
   if (place.world == 1) return {};
+  place.store_is_there = get("TORCHELASTIC_USE_AGENT_STORE") == "True";
   if (!get("MASTER_PORT").empty()) place.port = number(get, "MASTER_PORT", 1, 65535);
   if (!get("MASTER_ADDR").empty()) {
     place.host = get("MASTER_ADDR");

@@ -11,6 +11,7 @@ struct Place {
   int local_rank = 0, local_world = 1;  ///< on this machine
   std::string host = "127.0.0.1";       ///< where rank 0 listens
   int port = 29500;                     ///< PyTorch's own
+  bool store_is_there = false;          ///< torchrun itself listens there, instead of rank 0
   std::string starter;                  ///< "torchrun", "mpirun", "srun"; "" of a process on its own
 };
 
