@@ -6,23 +6,9 @@
 #include <torch/torch.h>
 
 #include "derm/base/error.h"
-#include "derm/base/vectorised.h"
+#include "derm/training/adam_update.h"
 
 namespace derm::training {
-namespace {
-
-/// One pass over a part of a parameter and its moments.
-DERM_VECTORISED void update(float* __restrict w, float* __restrict m, float* __restrict v, const float* __restrict d,
-                            int64_t n, float b1, float b2, float rate, float root, float eps) {
-  for (int64_t k = 0; k < n; ++k) {
-    m[k] = b1 * m[k] + (1 - b1) * d[k];
-    v[k] = b2 * v[k] + (1 - b2) * d[k] * d[k];
-    w[k] -= rate * m[k] / (std::sqrt(v[k]) * root + eps);
-  }
-}
-
-}  // namespace
-
 Adam::Adam(std::vector<std::pair<std::string, at::Tensor>> parameters, const recipe::AdamSpec& spec) : spec_(spec) {
   for (auto& [name, tensor] : parameters) {
     names_.push_back(name);
@@ -52,7 +38,7 @@ void Adam::step(const std::vector<at::Tensor>& gradients, double lr_factor) {
       const auto b1 = static_cast<float>(spec_.beta1), b2 = static_cast<float>(spec_.beta2);
       const auto r = static_cast<float>(rate), s = static_cast<float>(root), e = static_cast<float>(spec_.eps);
       at::parallel_for(0, p.numel(), 1 << 15, [=](int64_t begin, int64_t end) {
-        update(w + begin, m + begin, v + begin, d + begin, end - begin, b1, b2, r, s, e);
+        adam_update(w + begin, m + begin, v + begin, d + begin, end - begin, b1, b2, r, s, e);
       });
       p.unsafeGetTensorImpl()->bump_version();  // what is derived from the weights is made anew
     } else {
