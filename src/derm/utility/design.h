@@ -51,7 +51,7 @@ struct ClassifierOptions {
   int64_t steps = 600;          ///< optimiser steps, the same in every arm
   int64_t batch = 32;           ///< images a step
   int64_t validate_every = 50;  ///< steps; the weights that do best on validation are kept
-  double lr = 5e-4;             ///< greatest Adam step size; grows over the first 5 % of the steps, then half a cosine
+  double lr = 1e-4;             ///< greatest Adam step size; grows over the first 5 % of the steps, then half a cosine
   std::string loss = "balanced";   ///< balanced (cross-entropy without the shares of the conditions) or focal
   double gamma = 2.0;              ///< of the focal loss
   double dropout = 0.2;            ///< of the pooled features
