@@ -65,6 +65,7 @@ class Trainer {
         recipe_(recipe),
         growing_(dynamic_cast<recipe::Growing*>(&recipe)),
         group_(group),
+        preparing_(std::in_place, group),
         data_(opened(options)) {
     options_.validate();
     if (options_.size_px == 0) options_.size_px = data_.size_px();
@@ -151,7 +152,6 @@ class Trainer {
     log_info("{}: {} images to train on, {} to validate on, {} px, batch {}; {}; {}{}", run.string(), rows_.size(),
              validation_rows_.size(), options_.size_px, options_.batch, policy_.text(), sizes,
              group_ ? "; " + group_->text() : "");
-    std::optional<ranks::Group::Busy> preparing(std::in_place, group_);  // the other ranks wait for the first step
     TensorBoardWriter board(run);
     board_ = &board;
     std::optional<FixedSamples> samples;
@@ -182,7 +182,6 @@ class Trainer {
     const bool by_clock = options_.minutes > 0 && options_.kimg == 0;
     Progress progress("training", by_clock ? options_.minutes * 60 : options_.kimg * 1000, by_clock ? "s" : "images");
     progress.update(by_clock ? elapsed() : kimg() * 1000);  // what was done before a resume stays out of the rate
-    preparing.reset();
     while (goes_on()) {
       one_step();
       progress.update(by_clock ? elapsed() : kimg() * 1000, note_);
@@ -278,6 +277,7 @@ class Trainer {
 
   /// False when the run is over or is to stop: on all ranks at the same step, by the first one's clock.
   bool goes_on() {
+    preparing_.reset();
     elapsed_ = elapsed();
     interrupted_ = interrupt_requested();
     if (group_) {
@@ -286,7 +286,9 @@ class Trainer {
       elapsed_ = both[0];
       interrupted_ = both[1] > 0;
     }
-    return !interrupted_ && progress_share() < 1.0;
+    const bool over = progress_share() >= 1.0;
+    if (over) interrupted_ = false;  // nothing is left to be interrupted
+    return !over && !interrupted_;
   }
 
   double kimg() const { return static_cast<double>(images_) / 1000; }
@@ -600,8 +602,9 @@ class Trainer {
 
   TrainOptions options_;
   recipe::Recipe& recipe_;
-  recipe::Growing* growing_;  ///< the recipe again, or none
-  ranks::Group* group_;       ///< of several ranks, or none
+  recipe::Growing* growing_;                     ///< the recipe again, or none
+  ranks::Group* group_;                          ///< of several ranks, or none
+  std::optional<ranks::Group::Busy> preparing_;  ///< until the first step, which the other ranks wait for
   data::DataSet data_;
   std::vector<size_t> rows_, validation_rows_;
   data::Shape shape_ = data::Shape::mask;
