@@ -3,11 +3,10 @@
 //
 //   build/bench/step_bench [--size 256] [--batch 8] [--threads 0] [--repeats 7] [--images 16]
 //   build/bench/step_bench --profile dermgan       # one step, operator by operator
-//   build/bench/step_bench --memory dermgan        # greatest memory of a few steps; "plain" for the plain form of it
+//   build/bench/step_bench --memory dermgan        # greatest memory of a few steps; plain-dermgan: of the plain form
 //
 // Prints Markdown tables: the median of the repeats and their quartiles, the ratio of the medians, and how much of the
 // machine's bf16 convolution ceiling a step reaches, which is measured beside them.
-#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <iostream>
@@ -20,6 +19,7 @@
 
 #include "derm/base/files.h"
 #include "derm/base/system.h"
+#include "derm/evaluation/statistics.h"
 #include "derm/generation/engine.h"
 #include "derm/image/codec.h"
 #include "derm/models/catalogue.h"
@@ -58,11 +58,7 @@ double seconds(const std::function<void()>& work) {
 
 struct Times {
   std::vector<double> all;
-  double quantile(double q) const {
-    std::vector<double> sorted = all;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
-  }
+  double quantile(double q) const { return evaluation::quantile(all, q); }
   double median() const { return quantile(0.5); }
   std::string text() const {
     return fmt::format("{:.3f} ({:.3f} to {:.3f})", median(), quantile(0.25), quantile(0.75));
@@ -92,10 +88,10 @@ class Ours {
     Options options;
     recipe_->bind(options);
     const recipe::ImageSpec spec = recipe::image_spec(*recipe_, flags.size, kConditions);
+    if (auto* growing = dynamic_cast<recipe::Growing*>(recipe_.get())) growing->settle(spec, kLongSince);
     at::Generator random = at::detail::createCPUGenerator(1);
     players_ = recipe_->make_players(spec, random);
     average_ = recipe_->make_players(spec, random).at("generator");
-    if (auto* growing = dynamic_cast<recipe::Growing*>(recipe_.get())) growing->settle(spec, kLongSince);
     for (auto& [player, module] : players_) {
       std::vector<std::pair<std::string, at::Tensor>> parameters;
       for (auto& item : module->named_parameters()) parameters.emplace_back(item.key(), item.value());

@@ -1,8 +1,5 @@
 // Several processes that train one model together.
-#include <arpa/inet.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,26 +12,15 @@
 #include <nlohmann/json.hpp>
 
 #include "derm/base/files.h"
+#include "derm/ranks/testing/port.h"
 #include "program.h"
 
 namespace derm::e2e {
 namespace {
 
+using ranks::testing::free_port;
 using std::chrono::seconds;
-using testing::AnyOf;
 using testing::HasSubstr;
-
-int free_port() {
-  const int s = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  ::bind(s, reinterpret_cast<sockaddr*>(&address), sizeof(address));
-  ::getsockname(s, reinterpret_cast<sockaddr*>(&address), &length);
-  ::close(s);
-  return ntohs(address.sin_port);
-}
 
 /// fp32 tensors of a safetensors file.
 std::map<std::string, std::vector<float>> tensors_of(const fs::path& file) {

@@ -59,4 +59,6 @@ std::string quote_text(std::string_view text, size_t max_bytes) {
   return out + "\"";
 }
 
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
 }  // namespace derm

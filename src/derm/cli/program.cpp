@@ -14,6 +14,7 @@
 #include "derm/base/log.h"
 #include "derm/base/suggest.h"
 #include "derm/base/system.h"
+#include "derm/base/text.h"
 #include "derm/cli/verbs.h"
 
 namespace derm::cli {
@@ -21,8 +22,6 @@ namespace derm::cli {
 namespace {
 
 constexpr int kOurFault = 1, kBadData = 3;
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 /// The command line as a shell would take it again.
 std::string quoted(int argc, const char* const* argv) {

@@ -51,6 +51,33 @@ TEST(UpConv, HasTheGradientsOfTheTransposedConvolution) {
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_LT(largest_difference(expected[i], got[i]), 1e-3) << i;
 }
 
+TEST(Prepared, IsLaidOutByHandAsByOperators) {
+  // bf16 takes the processor's own way, fp32 libtorch's operators; weights that bf16 holds exactly leave the
+  // arithmetic.
+  Conv conv(ConvOptions{.in = 6, .out = 5});
+  UpConv up(6, 5, true);
+  ResizeConv resize(6, 5, true);
+  auto random = seeded(6);
+  const auto compare = [&](auto& layer) {
+    initialise_normal(*layer, random, 0.3);
+    torch::NoGradGuard guard;
+    for (auto& p : layer->parameters()) p.copy_(p.to(torch::kBFloat16));
+    const auto x = torch::randn({2, 6, 5, 7}).to(torch::kBFloat16).contiguous(at::MemoryFormat::ChannelsLast);
+    at::AutoGradMode grad(true);
+    const auto wide = layer(x.to(torch::kFloat).contiguous()), narrow = layer(x);
+    const double size = wide.abs().max().template item<double>();
+    EXPECT_LT(largest_difference(wide, narrow.to(torch::kFloat)), 0.02 * size);
+    const auto g = torch::randn_like(narrow);
+    const auto expected = torch::autograd::grad({wide}, layer->parameters(), {g.to(torch::kFloat)});
+    const auto got = torch::autograd::grad({narrow}, layer->parameters(), {g});
+    for (size_t i = 0; i < expected.size(); ++i)
+      EXPECT_LT(largest_difference(expected[i], got[i]), 0.02 * expected[i].abs().max().template item<double>()) << i;
+  };
+  compare(conv);
+  compare(up);
+  compare(resize);
+}
+
 TEST(ResizeConv, CanBeDifferentiatedTwice) {
   ResizeConv layer(3, 2, true);
   auto random = seeded(4);

@@ -26,6 +26,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "derm/base/log.h"
+#include "derm/base/text.h"
 
 namespace derm::ranks {
 namespace {
@@ -180,8 +181,7 @@ struct Group::Impl {
     } catch (const std::exception& e) {
       // A rank that died closes its connections at once; who it was, the watcher knows when its signs of life end.
       std::this_thread::sleep_for(std::chrono::duration<double>(options.silent_s + 5));
-      leave(fmt::format("the connection to another rank broke ({})",
-                        std::string(e.what()).substr(0, std::string(e.what()).find('\n'))));
+      leave(fmt::format("the connection to another rank broke ({})", first_line(e.what())));
     }
     state = before;
     waiting_since_ms = 0;
@@ -232,10 +232,8 @@ std::unique_ptr<Group> Group::join(const Place& place, const GroupOptions& optio
   } catch (const std::exception& e) {
     throw DataError(
         "rank {} of {}: the ranks did not come together at {}:{} within {:.0f} s ({}); start all of them, with the "
-        "same "
-        "MASTER_ADDR and MASTER_PORT, and with a port that is free",
-        place.rank, place.world, place.host, place.port, options.join_s,
-        std::string(e.what()).substr(0, std::string(e.what()).find('\n')));
+        "same MASTER_ADDR and MASTER_PORT, and with a port that is free",
+        place.rank, place.world, place.host, place.port, options.join_s, first_line(e.what()));
   }
   impl->watcher = std::thread([raw = impl.get()] { raw->watch(); });
   return std::unique_ptr<Group>(new Group(std::move(impl)));
@@ -340,8 +338,7 @@ std::unique_ptr<Group> Group::join(const Place& place, const GroupOptions&) {
   if (place.world == 1) return nullptr;
   throw UsageError(
       "{} started {} processes, but this build has no Gloo and works in one; install Gloo's headers (Debian: "
-      "libgloo-dev) "
-      "and build again",
+      "libgloo-dev) and build again",
       place.starter, place.world);
 }
 

@@ -1,30 +1,17 @@
 #include "derm/ranks/group.h"
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include <thread>
 
 #include "derm/base/error.h"
+#include "derm/ranks/testing/port.h"
 
 namespace derm::ranks {
 namespace {
 
-int free_port() {
-  const int s = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  bind(s, reinterpret_cast<sockaddr*>(&address), sizeof(address));
-  getsockname(s, reinterpret_cast<sockaddr*>(&address), &length);
-  close(s);
-  return ntohs(address.sin_port);
-}
+using testing::free_port;
 
 Place place(int rank, int world, int port) {
   return {.rank = rank, .world = world, .local_rank = rank, .local_world = world, .port = port, .starter = "test"};

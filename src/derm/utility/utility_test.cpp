@@ -127,6 +127,15 @@ UtilityOptions on_one_thread() {
   return options;
 }
 
+/// What a design comes to (R) with photographs (D) and synthetic images (S) that stand in one folder.
+UtilityOutcome outcome_of(const Folder& folder, const Design& design) {
+  UtilityOptions options = on_one_thread();
+  options.design = design;
+  options.real = folder / "D";
+  options.synthetic = (folder / "S").string();
+  return run_utility(options, models::catalogue(), folder / "R");
+}
+
 nlohmann::json primary(const nlohmann::json& results, const std::string& arm, const std::string& control) {
   for (const auto& row : results.at("contrasts"))
     if (row.at("primary").get<bool>() && row.at("arm") == arm && row.at("control") == control) return row;
@@ -146,11 +155,7 @@ TEST(Utility, FindsThatImagesWithRealInformationHelp) {
   const Folder folder("utility-help");
   const auto real = photographs(folder / "D", 8, 160, 220);
   synthetic(folder / "S", 240, 220, 0, real.fingerprint());
-  UtilityOptions options = on_one_thread();
-  options.design = small_design(10);
-  options.real = folder / "D";
-  options.synthetic = (folder / "S").string();
-  const auto outcome = run_utility(options, models::catalogue(), folder / "R");
+  const auto outcome = outcome_of(folder, small_design(10));
   ASSERT_TRUE(outcome.complete);
   EXPECT_EQ(outcome.cells, 15u);
   for (const char* control : {"real", "real+duplicates=10"}) {
@@ -185,11 +190,7 @@ TEST(Utility, FindsNoGainInCopiesOfTheTrainingImages) {
       copies.push_back(std::move(copy));
     }
   written(folder / "S", std::move(copies), facts_of_generator(real.fingerprint()));
-  UtilityOptions options = on_one_thread();
-  options.design = small_design(3);
-  options.real = folder / "D";
-  options.synthetic = (folder / "S").string();
-  const auto outcome = run_utility(options, models::catalogue(), folder / "R");
+  const auto outcome = outcome_of(folder, small_design(3));
   const auto row = primary(outcome.results, "real+synthetic=3", "real+duplicates=3");
   EXPECT_LE(row.at("low").get<double>(), 0.0) << row;
   EXPECT_GE(row.at("high").get<double>(), 0.0) << row;
@@ -201,11 +202,7 @@ TEST(Utility, FindsThatShuffledLabelsHarm) {
   const Folder folder("utility-harm");
   const auto real = photographs(folder / "D", 48, 160, 40);
   synthetic(folder / "S", 400, 40, 1.0, real.fingerprint());
-  UtilityOptions options = on_one_thread();
-  options.design = small_design(6);
-  options.real = folder / "D";
-  options.synthetic = (folder / "S").string();
-  const auto outcome = run_utility(options, models::catalogue(), folder / "R");
+  const auto outcome = outcome_of(folder, small_design(6));
   const auto row = primary(outcome.results, "real+synthetic=6", "real+duplicates=6");
   EXPECT_LT(row.at("high").get<double>(), 0.0) << row;
   EXPECT_THAT(summary_text(outcome.results), HasSubstr("worse"));
