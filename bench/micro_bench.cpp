@@ -8,10 +8,13 @@
 #include <unistd.h>
 
 #include "derm/base/files.h"
+#include "derm/base/system.h"
 #include "derm/image/codec.h"
 #include "derm/image/resize.h"
+#include "derm/loader/loader.h"
 #include "derm/loader/pixels.h"
 #include "derm/nn/layers.h"
+#include "derm/phantom/phantom.h"
 #include "derm/training/adam.h"
 
 namespace {
@@ -103,6 +106,32 @@ void picture_for_training(benchmark::State& state, bool stored) {
 }
 BENCHMARK_CAPTURE(picture_for_training, stored, true)->Unit(benchmark::kMicrosecond)->UseRealTime();
 BENCHMARK_CAPTURE(picture_for_training, decoded, false)->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+/// Batches of 32 at 256 px as training takes them, augmented and with their maps, from the mapped file on every
+/// processor: items are images.
+void batches_for_training(benchmark::State& state) {
+  const fs::path root = fs::temp_directory_path() / ("derm-micro-bench-set-" + std::to_string(getpid()));
+  phantom::PhantomOptions made;
+  made.out = root;
+  made.count = 48;
+  phantom::write_phantoms(made);
+  {
+    const data::DataSet data = data::DataSet::open(root);
+    loader::LoaderOptions options;
+    options.batch = 32;
+    options.threads = usable_cpus();
+    options.pixel_file = root / "pixels.bin";
+    options.map = {.encoding = data::Encoding::planes, .conditions = data.conditions(), .size_px = 256};
+    std::vector<size_t> rows(data.records().size());
+    for (size_t i = 0; i < rows.size(); ++i) rows[i] = i;
+    loader::Loader loader(data, rows, options);
+    for (int i = 0; i < 4; ++i) loader.next();  // what was made ahead does not count
+    for (auto _ : state) benchmark::DoNotOptimize(loader.next());
+    state.SetItemsProcessed(state.iterations() * options.batch);
+  }
+  fs::remove_all(root);
+}
+BENCHMARK(batches_for_training)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 }  // namespace
 

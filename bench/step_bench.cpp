@@ -4,6 +4,7 @@
 //   build/bench/step_bench [--size 256] [--batch 8] [--threads 0] [--repeats 7] [--images 16]
 //   build/bench/step_bench --profile dermgan       # one step, operator by operator
 //   build/bench/step_bench --memory dermgan        # greatest memory of a few steps; plain-dermgan: of the plain form
+//   build/bench/step_bench --gpu                   # training steps on a GPU, beside its own ceiling
 //
 // Prints Markdown tables: the median of the repeats and their quartiles, the ratio of the medians, and how much of the
 // machine's bf16 convolution ceiling a step reaches, which is measured beside them.
@@ -29,6 +30,7 @@
 #include "derm/recipe/stand_in.h"
 #include "derm/tensor/convert.h"
 #include "derm/training/adam.h"
+#include "operations.h"
 #include "plain.h"
 #include "profile.h"
 
@@ -36,10 +38,11 @@ namespace derm {
 namespace {
 
 const std::vector<std::string> kConditions = {"melanoma", "nevus", "seborrheic_keratosis"};
-constexpr int64_t kSmallSide = 64, kSmallBatch = 16;
+constexpr int64_t kSmallSide = 64, kSmallBatch = 16, kSmallImages = 32;
 
 struct Flags {
   int64_t size = 256, batch = 8, threads = 0, repeats = 7, images = 16;
+  bool gpu = false;
   std::string memory;   // a recipe, or "plain-" before it: the memory of a few steps, and nothing else
   std::string profile;  // a recipe, or "generation": one step of it, operator by operator, and nothing else
 };
@@ -92,6 +95,8 @@ class Ours {
     at::Generator random = at::detail::createCPUGenerator(1);
     players_ = recipe_->make_players(spec, random);
     average_ = recipe_->make_players(spec, random).at("generator");
+    for (auto& [player, module] : players_) module->to(policy.device);
+    average_->to(policy.device);
     for (auto& [player, module] : players_) {
       std::vector<std::pair<std::string, at::Tensor>> parameters;
       for (auto& item : module->named_parameters()) parameters.emplace_back(item.key(), item.value());
@@ -106,20 +111,20 @@ class Ours {
     tensor::Batch batch;
     batch.image = image;
     batch.region = region;
-    batch.inputs.label = torch::zeros({image.size(0)}, torch::kLong);
+    batch.inputs.label = torch::zeros({image.size(0)}, image.options().dtype(torch::kLong));
     if (needs_.map) batch.inputs.map = policy_.activations(map);
     if (needs_.noise_planes > 0)
-      batch.inputs.latent =
-          policy_.activations(torch::randn({map.size(0), needs_.noise_planes, map.size(2), map.size(3)}));
+      batch.inputs.latent = policy_.activations(
+          torch::randn({map.size(0), needs_.noise_planes, map.size(2), map.size(3)}, map.options()));
     else if (needs_.latent > 0)
-      batch.inputs.latent = policy_.activations(torch::randn({image.size(0), needs_.latent}));
+      batch.inputs.latent = policy_.activations(torch::randn({image.size(0), needs_.latent}, image.options()));
     recipe::StepMemo memo;
-    at::Generator random = at::globalContext().defaultGenerator(at::kCPU);
+    at::Generator random = at::globalContext().defaultGenerator(policy_.device);
     recipe::StepContext context{
         .batch = batch, .step = number_++, .kimg = kLongSince, .random = random, .memo = memo, .policy = policy_};
     for (const auto& phase : phases_) {
       if (context.step % phase.every != 0) continue;
-      at::Tensor total = torch::zeros({});
+      at::Tensor total = torch::zeros({}, image.options());
       for (const auto& term : phase.losses(context)) total = total + term.value * term.weight;
       training::Adam& adam = optimisers_.at(phase.player);
       adam.step(torch::autograd::grad({total}, adam.parameters(), {}, {}, false, true), 1.0);
@@ -139,29 +144,6 @@ class Ours {
   recipe::Needs needs_;
   int64_t number_ = 0;
 };
-
-/// Floating-point operations of the convolutions of a DermGAN step as we compute them: a doubling as four 2x2
-/// convolutions on the small map.
-double dermgan_operations(int64_t batch, int64_t size, int64_t map_channels) {
-  constexpr int64_t kWidth = 32;
-  const auto channels = [&](int64_t i) { return kWidth * std::min<int64_t>(int64_t{1} << i, 8); };
-  int64_t levels = 0;
-  for (int64_t s = size; s > 1 && levels < 8; s /= 2) ++levels;
-  const auto conv = [](int64_t in, int64_t out, int64_t kernel, int64_t side) {
-    return 2.0 * static_cast<double>(in * out * kernel * kernel * side * side);
-  };
-  double generator = 0, discriminator = 0;
-  for (int64_t i = 0; i < levels; ++i) {
-    generator += conv(i == 0 ? map_channels + 1 : channels(i - 1), channels(i), 4, size >> (i + 1));
-    const int64_t in = i == levels - 1 ? channels(i) : 2 * channels(i), out = i == 0 ? 3 : channels(i - 1);
-    generator += conv(in, 4 * out, 2, (size >> (i + 1)) + 1);
-  }
-  discriminator += conv(map_channels + 3, 32, 4, size / 2) + conv(32, 64, 4, size / 4) +
-                   conv(64, 128, 4, size / 4 - 1) + conv(128, 1, 4, size / 4 - 2);
-  // Generator forward and backward; discriminator forward on real and generated, both backward; then forward on
-  // generated, backward to the image alone (2 of 3), and forward on real for feature matching.
-  return static_cast<double>(batch) * (3 * generator + 2 * 3 * discriminator + 2 * discriminator + discriminator);
-}
 
 /// The machine's convolution in a policy's precision: operations a second of a 3x3 layer that suits it, forward and
 /// backward.
@@ -183,6 +165,7 @@ double ceiling(const tensor::ComputePolicy& policy, int64_t repeats) {
 
 struct Data {
   at::Tensor map, image, region;
+  Data on(const at::Device& device) const { return {map.to(device), image.to(device), region.to(device)}; }
 };
 Data made_up(int64_t batch, int64_t size, int64_t map_channels) {
   Data d;
@@ -232,7 +215,7 @@ void training_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
       const double top = ceiling(policy, flags.repeats), plain_top = ceiling(wide, flags.repeats);
       print(fmt::format("| the ceilings of a convolution there and back, TFLOP/s | {:.3f} | {:.3f} | {:.2f} |\n",
                         top / 1e12, plain_top / 1e12, top / plain_top));
-      const double rate = dermgan_operations(flags.batch, flags.size, ours.map_channels) / a.median();
+      const double rate = bench::operations([&] { ours.step(mine.map, mine.image, mine.region); }) / a.median();
       print(
           fmt::format("| rate of a whole step of `dermgan` over its ceiling: {:.3f} of {:.3f} TFLOP/s | {:.2f} | | |\n",
                       rate / 1e12, top / 1e12, rate / top));
@@ -291,16 +274,22 @@ void further_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
   }
 }
 
-/// The greatest memory that a few training steps take, MB, of a recipe or of its plain form ("plain-dermgan").
+/// The greatest memory that a few training steps take, MB, of a recipe or of its plain form ("plain-dermgan"): that of
+/// bench/plain.h where there is one, else the same network in fp32 and NCHW.
 std::string memory_of(const Flags& flags, const tensor::ComputePolicy& policy) {
   constexpr int kSteps = 4;
   const bool plain_form = flags.memory.starts_with("plain-");
   const std::string name = plain_form ? flags.memory.substr(6) : flags.memory;
-  if (plain_form) {
+  if (plain_form && (name == "pix2pix" || name == "dermgan")) {
     PlainCase plain(name, flags);
     for (int i = 0; i < kSteps; ++i) plain.step();
   } else {
-    Ours ours(name, flags, policy);
+    tensor::ComputePolicy chosen = policy;
+    if (plain_form) {
+      chosen.dtype = at::kFloat;
+      chosen.format = at::MemoryFormat::Contiguous;
+    }
+    Ours ours(name, flags, chosen);
     const Data data = made_up(flags.batch, flags.size, ours.map_channels);
     for (int i = 0; i < kSteps; ++i) ours.step(data.map, data.image, data.region);
   }
@@ -309,16 +298,16 @@ std::string memory_of(const Flags& flags, const tensor::ComputePolicy& policy) {
   return fmt::format("{:.0f}\n", static_cast<double>(usage.ru_maxrss) / 1024);
 }
 
-/// An engine on an untrained `dermgan`, in a folder of its own.
+/// An engine on an untrained model, in a folder of its own.
 class MadeEngine {
  public:
-  MadeEngine(int64_t size_px, int64_t threads) {
-    const auto recipe = models::catalogue().make("dermgan");
+  MadeEngine(int64_t size_px, int64_t threads, const std::string& name = "dermgan") {
+    const auto recipe = models::catalogue().make(name);
     Options options;
     recipe->bind(options);
     offer.conditions = kConditions;
     map_channels = recipe::image_spec(*recipe, size_px, offer.conditions).map_channels;
-    recipe::write_untrained_bundle(root_, *recipe, "dermgan", size_px, offer);
+    recipe::write_untrained_bundle(root_, *recipe, name, size_px, offer);
     generation::EngineOptions opened;
     opened.bundle = root_;
     opened.device = "cpu";
@@ -336,6 +325,8 @@ class MadeEngine {
     }
     return all;
   }
+
+  const std::filesystem::path& root() const { return root_; }
 
   data::Offer offer;
   int64_t map_channels = 0;
@@ -359,6 +350,70 @@ std::string generation_profile(const Flags& flags) {
   const auto times = bench::operator_times([&] { whole = seconds(work); });
   return fmt::format("{} images with `dermgan`, one thread, PNG encoding beside it: {:.0f} ms\n\n{}", flags.images,
                      whole * 1e3, bench::profile_table(times, whole, 24));
+}
+
+/// Training on a GPU: the host never waits within a step, so that it is asked to at the end of many.
+void gpu_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
+  constexpr int64_t kSteps = 32;  // a whole round of the penalties that come every 16 steps
+  const auto timed = [&](const std::function<void()>& work) {
+    torch::cuda::synchronize(policy.device.index());
+    return seconds([&] {
+      work();
+      torch::cuda::synchronize(policy.device.index());
+    });
+  };
+  const at::Tensor x = policy.activations(torch::randn({64, 512, 32, 32})).requires_grad_(true);
+  const at::Tensor w = policy.activations(torch::randn({512, 512, 3, 3}) * 0.02).requires_grad_(true);
+  const auto convolution = [&] {
+    for (int i = 0; i < 16; ++i) {
+      const at::Tensor y = at::conv2d(x, w, {}, 1, 1);
+      torch::autograd::grad({y}, {x, w}, {torch::ones_like(y)});
+    }
+  };
+  convolution();
+  Times top_times;
+  for (int64_t i = 0; i < flags.repeats; ++i) top_times.all.push_back(timed(convolution));
+  const double top = 16 * 3 * 2.0 * 64 * 512 * 512 * 9 * 32 * 32 / top_times.median();
+  print(fmt::format("A convolution there and back (64 x 512 x 32 x 32, 3x3): {:.0f} TFLOP/s.\n\n", top / 1e12));
+  print(
+      "| recipe | batch | images/s | s/kimg | TFLOP/s | share of the convolution's rate "
+      "|\n|---|---|---|---|---|---|\n");
+  for (const std::string name : {"dermgan", "pgan", "stylegan2"}) {
+    Ours ours(name, flags, policy);
+    const Data data = made_up(flags.batch, flags.size, ours.map_channels).on(policy.device);
+    const auto steps = [&] {
+      for (int64_t i = 0; i < kSteps; ++i) ours.step(data.map, data.image, data.region);
+    };
+    const double operations = bench::operations(steps);
+    Times times;
+    for (int64_t i = 0; i < flags.repeats; ++i) times.all.push_back(timed(steps));
+    const double images = static_cast<double>(kSteps * flags.batch) / times.median(),
+                 rate = operations / times.median();
+    print(fmt::format("| `{}` | {} | {:.0f} | {:.1f} | {:.1f} | {:.2f} |\n", name, flags.batch, images, 1000 / images,
+                      rate / 1e12, rate / top));
+  }
+}
+
+/// Generation for every recipe at the small size: the engine, against one image after the other in fp32 and NCHW.
+void generation_rows(const Flags& flags, const tensor::ComputePolicy& policy) {
+  tensor::ComputePolicy plain = policy;
+  plain.dtype = at::kFloat;
+  plain.format = at::MemoryFormat::Contiguous;
+  for (const std::string& name : models::catalogue().names()) {
+    if (recipe::is_judge(models::catalogue().make(name)->kind())) continue;
+    const MadeEngine made(kSmallSide, flags.threads, name);
+    const auto requests = made.requests(kSmallImages);
+    const recipe::LoadedGenerator loaded = recipe::load_bundle(made.root(), models::catalogue(), at::kCPU);
+    recipe::Generator& generator = recipe::generator_of(loaded.players);
+    const auto [a, b] = side_by_side(
+        3, [&] { made.engine->generate(requests, [](size_t, const image::Image&) {}); },
+        [&] {
+          for (const data::Request& request : requests)
+            recipe::image_of_request(generator, request, loaded.config.map, loaded.recipe->needs(), plain);
+        });
+    print(fmt::format("| {} images with `{}`, {} px, s | {} | {} | {:.2f} |\n", kSmallImages, name, kSmallSide,
+                      a.text(), b.text(), b.median() / a.median()));
+  }
 }
 
 std::string generation_row(const Flags& flags) {
@@ -396,16 +451,26 @@ int main(int argc, char** argv) {
   app.add_option("--threads", flags.threads, "Of both sides; 0: every processor")->capture_default_str();
   app.add_option("--repeats", flags.repeats, "Of each")->check(CLI::Range(3, 1000))->capture_default_str();
   app.add_option("--images", flags.images, "To generate")->capture_default_str();
+  app.add_flag("--gpu", flags.gpu, "Only training on a GPU: dermgan, pgan, stylegan2");
   app.add_option("--memory", flags.memory, "Only the greatest memory of a few steps, MB: pix2pix, plain-pix2pix, ...");
   app.add_option("--profile", flags.profile,
                  "Only a profile: of a training step of this recipe or of mobilenet_v2, or of generation");
   CLI11_PARSE(app, argc, argv);
   torch::manual_seed(1);
   derm::tensor::ComputeOptions compute;
-  compute.device = "cpu";
+  if (flags.gpu && !torch::cuda::is_available()) {
+    std::cout << "No CUDA device was at hand.\n";
+    return 0;
+  }
+  compute.device = flags.gpu ? "cuda" : "cpu";
   compute.threads = flags.threads;
   const derm::tensor::ComputePolicy policy = derm::tensor::choose_policy(compute);
   flags.threads = policy.threads;
+  if (flags.gpu) {
+    std::cout << fmt::format("{}; {} px, {} repeats\n\n", policy.text(), flags.size, flags.repeats);
+    derm::gpu_rows(flags, policy);
+    return 0;
+  }
   if (!flags.memory.empty()) {
     std::cout << derm::memory_of(flags, policy);
     return 0;
@@ -423,4 +488,5 @@ int main(int argc, char** argv) {
             << derm::generation_row(flags) << std::flush;
   derm::training_rows(flags, policy);
   derm::further_rows(flags, policy);
+  derm::generation_rows(flags, policy);
 }

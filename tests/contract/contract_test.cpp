@@ -1,4 +1,8 @@
 // What every recipe has to keep, run on each that the build finds.
+#include <set>
+
+#include <ATen/record_function.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -126,6 +130,45 @@ TEST_P(Contract, RepeatsItselfToTheBit) {
       else
         EXPECT_TRUE(torch::equal(first[i], parameters[i])) << i;
     }
+  }
+}
+
+/// Operators that make the host wait until a GPU has come so far, because their answer or its size is needed.
+std::vector<std::string>& waiting_operators() {
+  thread_local std::vector<std::string> seen;
+  return seen;
+}
+
+std::unique_ptr<at::ObserverContext> note_waiting(const at::RecordFunction& function) {
+  static const std::set<std::string> waiting = {"aten::item",    "aten::_local_scalar_dense", "aten::is_nonzero",
+                                                "aten::nonzero", "aten::masked_select",       "aten::equal",
+                                                "aten::_unique2"};
+  const std::string name = function.name();
+  if (waiting.contains(name)) waiting_operators().push_back(name);
+  return nullptr;
+}
+
+TEST_P(Contract, AStepNeverMakesTheHostWaitForTheDevice) {
+  Subject subject(GetParam());
+  auto optimisers = subject.optimisers();
+  const auto b = subject.batch(2);
+  // The first step may settle what stays; those that follow are watched, one with every phase among them.
+  for (const int64_t number : {0, 1, 2, 16}) {
+    waiting_operators().clear();
+    const auto handle =
+        at::addThreadLocalCallback(at::RecordFunctionCallback(note_waiting).scopes({at::RecordScope::FUNCTION}));
+    at::Generator random = at::globalContext().defaultGenerator(at::kCPU);
+    recipe::StepMemo memo;
+    recipe::StepContext context{.batch = b, .step = number, .kimg = 0, .random = random, .memo = memo};
+    for (const auto& phase : subject.phases) {
+      if (number % phase.every != 0) continue;
+      at::Tensor total = torch::zeros({});
+      for (const auto& term : phase.losses(context)) total = total + term.weight * term.value;
+      auto& adam = optimisers.at(phase.player);
+      adam.step(torch::autograd::grad({total}, adam.parameters(), {}, {}, false, true), 1.0);
+    }
+    at::removeCallback(handle);
+    if (number > 0) EXPECT_THAT(waiting_operators(), testing::IsEmpty()) << "step " << number;
   }
 }
 

@@ -75,6 +75,23 @@ class Ranks : public testing::Test {
     Process one(rank(0, port, words), place_.root()), other(rank(1, port, words), place_.root());
     return {one.wait(), other.wait()};
   }
+  /// One process and two write the same folder, to the byte.
+  void expect_same_files(const std::vector<std::string>& words_alone, const fs::path& by_one,
+                         const std::vector<std::string>& words_of_two, const fs::path& by_two) const {
+    const Answer alone = place_.dermgan(words_alone);
+    ASSERT_EQ(alone.code, 0) << alone.err;
+    const std::vector<Answer> two = both(words_of_two);
+    if (has_no_gloo(two[0])) GTEST_SKIP() << "this build has no Gloo";
+    ASSERT_EQ(two[0].code, 0) << two[0].err;
+    ASSERT_EQ(two[1].code, 0) << two[1].err;
+    EXPECT_EQ(two[1].out, "") << "one speaks for all";
+    for (const auto& entry : fs::recursive_directory_iterator(place_ / by_one)) {
+      if (!entry.is_regular_file()) continue;
+      const fs::path other = place_ / by_two / fs::relative(entry.path(), place_ / by_one);
+      ASSERT_TRUE(fs::exists(other)) << other;
+      EXPECT_EQ(sha256_file(entry.path()), sha256_file(other)) << other;
+    }
+  }
   static bool has_no_gloo(const Answer& answer) { return answer.err.find("has no Gloo") != std::string::npos; }
 };
 
@@ -151,18 +168,32 @@ TEST_F(Ranks, MakeTheSameImagesTogether) {
     return std::vector<std::string>{"generate", "--bundle", Shop::get().run(), "--count", "7", "--balance", "condition",
                                     "--out",    out,        "--threads",       "1"};
   };
-  const Answer alone = place_.dermgan(words("made-alone"));
+  expect_same_files(words("made-alone"), "made-alone", words("made-by-two"), "made-by-two");
+}
+
+TEST_F(Ranks, MakeTheSamePhantomsTogether) {
+  const auto words = [&](const std::string& out) {
+    return std::vector<std::string>{"phantom", "--count", "261", "--size", "32", "--seed", "4", "--out", out};
+  };
+  expect_same_files(words("phantoms-alone"), "phantoms-alone", words("phantoms-by-two"), "phantoms-by-two");
+}
+
+TEST_F(Ranks, MeasureTheSameTogether) {
+  const Answer made = place_.dermgan(
+      {"generate", "--bundle", Shop::get().run(), "--count", "40", "--balance", "condition", "--out", "asked"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const auto words = [&](const std::string& out) {
+    return std::vector<std::string>{"evaluate", "--control", "--synthetic", "asked", "--threads", "1", "--out", out};
+  };
+  const Answer alone = place_.dermgan(words("report-alone"));
   ASSERT_EQ(alone.code, 0) << alone.err;
-  const std::vector<Answer> two = both(words("made-by-two"));
+  const std::vector<Answer> two = both(words("report-by-two"));
   if (has_no_gloo(two[0])) GTEST_SKIP() << "this build has no Gloo";
   ASSERT_EQ(two[0].code, 0) << two[0].err;
   ASSERT_EQ(two[1].code, 0) << two[1].err;
-  for (const auto& entry : fs::recursive_directory_iterator(place_ / "made-alone")) {
-    if (!entry.is_regular_file()) continue;
-    const fs::path other = place_ / "made-by-two" / fs::relative(entry.path(), place_ / "made-alone");
-    ASSERT_TRUE(fs::exists(other)) << other;
-    EXPECT_EQ(sha256_file(entry.path()), sha256_file(other)) << other;
-  }
+  EXPECT_EQ(two[1].out, "") << "one speaks for all";
+  for (const char* file : {"control.csv", "control.json"})
+    EXPECT_EQ(read_file(place_ / "report-by-two" / file), read_file(place_ / "report-alone" / file)) << file;
 }
 
 TEST_F(Ranks, ShareTheBatchEvenly) {

@@ -36,6 +36,11 @@ std::vector<Progress*>& bars() {
   return instance;
 }
 
+bool& silenced() {
+  static bool is = false;
+  return is;
+}
+
 bool& bar_on_screen() {
   static bool on = false;
   return on;
@@ -89,6 +94,11 @@ std::string rate_amount(double value) {
 }
 
 }  // namespace
+
+void Progress::silence() {
+  const std::lock_guard lock(mutex());
+  silenced() = true;
+}
 
 Progress::Progress(std::string label, double total, std::string unit)
     : label_(std::move(label)),
@@ -169,6 +179,7 @@ std::string Progress::line(bool last) const {
 }
 
 void Progress::draw(bool last) {
+  if (silenced()) return;
   last_draw_ = Clock::now();
   if (!terminal_) {
     put(line(last) + "\n");

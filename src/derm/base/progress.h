@@ -18,6 +18,8 @@ class Progress {
   /// what was done before does not count in the rate.
   void update(double done, const std::string& note = "");
   void finish();
+  /// No bar is drawn from here on, in the whole process: of several that share a work one speaks for all.
+  static void silence();
   /// Writes a line above the bar (log lines go through this so that they do not tear it).
   static void print_above(const std::string& line);
 

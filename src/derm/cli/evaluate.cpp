@@ -9,6 +9,7 @@
 #include "derm/cli/verbs.h"
 #include "derm/evaluation/evaluate.h"
 #include "derm/models/catalogue.h"
+#include "derm/ranks/group.h"
 
 namespace derm::cli {
 
@@ -60,7 +61,7 @@ void print_control(const nlohmann::json& control) {
   print_facts(facts);
 }
 
-int run_control_alone(const EvaluateFlags& flags) {
+int run_control_alone(const EvaluateFlags& flags, ranks::Group* group) {
   if (flags.bundle.empty() == flags.synthetic.empty()) {
     throw UsageError(
         "dermgan evaluate --control: give a bundle (--bundle B), which is asked here, or a generated set (--synthetic "
@@ -70,6 +71,7 @@ int run_control_alone(const EvaluateFlags& flags) {
   options.count = flags.count > 0 ? flags.count : options.count;
   options.seed = flags.seed;
   options.run = flags.run;
+  options.group = group;
   options.judges = flags.judging.open_judges(flags.device.device, flags.device.threads);
   const evaluation::ControlResult result =
       flags.synthetic.empty()
@@ -77,6 +79,7 @@ int run_control_alone(const EvaluateFlags& flags) {
           : evaluation::write_control_report(
                 evaluation::ImageSet::synthetic(std::make_shared<data::DataSet>(data::DataSet::open(flags.synthetic))),
                 options, flags.out);
+  if (group && !group->leads()) return 0;
   if (flags.json) {
     print_json(result.to_json());
     return 0;
@@ -86,7 +89,7 @@ int run_control_alone(const EvaluateFlags& flags) {
   return 0;
 }
 
-int run_evaluate(const EvaluateFlags& flags) {
+int run_evaluate(EvaluateFlags& flags) {
   if (flags.real.empty() && !flags.control) {
     throw UsageError(
         "dermgan evaluate: say what to measure; --real D compares with the photographs of a data set, --control "
@@ -95,7 +98,9 @@ int run_evaluate(const EvaluateFlags& flags) {
   }
   if (flags.requests != "maps" && flags.requests != "novel")
     throw UsageError("dermgan evaluate: --requests {} is not known; maps and novel are", flags.requests);
-  if (flags.real.empty()) return run_control_alone(flags);
+  const std::unique_ptr<ranks::Group> group = join_ranks();
+  if (group) flags.device.threads = static_cast<int>(ranks::threads_of(group->place(), flags.device.threads));
+  if (flags.real.empty()) return run_control_alone(flags, group.get());
   if (flags.bundle.empty() == flags.synthetic.empty()) {
     throw UsageError(
         "dermgan evaluate: give what is compared with the photographs, either a bundle (--bundle B) or a generated set "
@@ -112,6 +117,7 @@ int run_evaluate(const EvaluateFlags& flags) {
   options.control.run = flags.run;
   options.seed = flags.seed;
   options.command = flags.command;
+  options.group = group.get();
   options.cache = flags.judging.cache_folder();
   options.fidelity.lpips = flags.judging.lpips;
   options.fidelity.swd = !flags.no_swd;
@@ -121,6 +127,7 @@ int run_evaluate(const EvaluateFlags& flags) {
   options.fidelity.extractors = flags.judging.open_extractors(flags.device.device, flags.device.threads);
   options.control.judges = flags.judging.open_judges(flags.device.device, flags.device.threads);
   const evaluation::EvaluateResult result = evaluation::evaluate(options, flags.out);
+  if (group && !group->leads()) return 0;
   if (flags.json) {
     print_json(result.json);
     return 0;

@@ -157,11 +157,8 @@ int run_generate(GenerateFlags& flags) {
   warn_of_extrapolation(requests, offer);
 
   const bool many = sweeps.empty() && !one_file;
-  const std::unique_ptr<ranks::Group> group = ranks::Group::join(ranks::place_from_environment());
-  if (group && !group->leads()) {
-    if (!many) return 0;  // there is nothing to share
-    set_log_level(LogLevel::warning);
-  }
+  const std::unique_ptr<ranks::Group> group = join_ranks();
+  if (group && !group->leads() && !many) return 0;  // there is nothing to share
   generation::EngineOptions options;
   options.bundle = bundle;
   options.device = flags.device.device;

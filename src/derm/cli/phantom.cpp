@@ -7,6 +7,7 @@
 
 #include "derm/base/error.h"
 #include "derm/cli/verbs.h"
+#include "derm/ranks/group.h"
 
 namespace derm::cli {
 
@@ -36,7 +37,20 @@ int run_phantom(PhantomFlags& flags) {
   if (flags.out.empty()) throw UsageError("dermgan phantom: --out is missing; see dermgan phantom --help");
   flags.options.out = flags.out;
   flags.options.validate();
-  phantom::write_phantoms(flags.options);
+  const std::unique_ptr<ranks::Group> group = join_ranks();
+  if (group) {
+    const ranks::Group::Busy busy(group.get());
+    phantom::write_phantoms(flags.options,
+                            {.rank = group->rank(),
+                             .world = group->world(),
+                             .threads = static_cast<int>(ranks::threads_of(group->place(), 0)),
+                             .sum = [&](std::vector<double>& values) { group->sum(values); },
+                             .of_first = [&](const std::string& text) { return group->of_first(text); }});
+    group->barrier();  // until the first rank has written the table
+    if (!group->leads()) return 0;
+  } else {
+    phantom::write_phantoms(flags.options);
+  }
   if (flags.json) {
     print_json({{"out", flags.out},
                 {"images", flags.options.count},

@@ -12,10 +12,12 @@
 
 #include "derm/base/error.h"
 #include "derm/base/log.h"
+#include "derm/base/progress.h"
 #include "derm/base/suggest.h"
 #include "derm/base/system.h"
 #include "derm/base/text.h"
 #include "derm/cli/verbs.h"
+#include "derm/ranks/group.h"
 
 namespace derm::cli {
 
@@ -177,6 +179,15 @@ void DeviceFlags::add(CLI::App& app) {
   app.add_option("--precision", precision, "auto (bf16 where the processor gains from it), fp32, bf16")
       ->capture_default_str();
   app.add_option("--threads", threads, "0: every processor that this process may use")->capture_default_str();
+}
+
+std::unique_ptr<ranks::Group> join_ranks() {
+  std::unique_ptr<ranks::Group> group = ranks::Group::join(ranks::place_from_environment());
+  if (group && !group->leads()) {
+    set_log_level(LogLevel::warning);
+    Progress::silence();
+  }
+  return group;
 }
 
 std::pair<std::string, std::string> split_assignment(const std::string& flag, const std::string& text) {

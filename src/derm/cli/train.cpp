@@ -11,6 +11,7 @@
 #include "derm/cli/run_file.h"
 #include "derm/cli/verbs.h"
 #include "derm/models/catalogue.h"
+#include "derm/ranks/group.h"
 
 namespace derm::cli {
 
@@ -76,8 +77,7 @@ int answer(const TrainFlags& flags, const training::TrainOutcome& outcome) {
 
 int run_train(TrainFlags& flags, const std::string& command_line) {
   const recipe::Catalogue& catalogue = models::catalogue();
-  const std::unique_ptr<ranks::Group> group = ranks::Group::join(ranks::place_from_environment());
-  if (group && !group->leads()) set_log_level(LogLevel::warning);  // one speaks for all
+  const std::unique_ptr<ranks::Group> group = join_ranks();
   const auto answered = [&](const training::TrainOutcome& outcome) {
     return group && !group->leads() ? (outcome.interrupted ? kInterrupted : 0) : answer(flags, outcome);
   };
@@ -88,6 +88,7 @@ int run_train(TrainFlags& flags, const std::string& command_line) {
       catalogue);
   run.options.validate();
   if (flags.dry_run) {
+    if (group && !group->leads()) return 0;
     const std::string text = training::dry_run(run.options, *run.recipe);
     std::cout << text << (text.ends_with('\n') ? "" : "\n");
     return 0;

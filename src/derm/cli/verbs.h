@@ -2,12 +2,17 @@
 // What a verb is to the program. Each add_*() declares its flags on `program`; what runs is called after all flags were
 // read.
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
+
+namespace derm::ranks {
+class Group;
+}
 
 namespace derm::cli {
 
@@ -40,6 +45,10 @@ struct DeviceFlags {
   int threads = 0;
   void add(CLI::App& app);
 };
+
+/// The processes that torchrun, mpirun or srun started with this one, nullptr if it is on its own. All but the first
+/// keep silent but for warnings from here on.
+std::unique_ptr<ranks::Group> join_ranks();
 
 /// Splits "name=value". @throws UsageError naming the flag if there is no '=' or no name.
 std::pair<std::string, std::string> split_assignment(const std::string& flag, const std::string& text);

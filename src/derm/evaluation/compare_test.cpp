@@ -8,6 +8,7 @@
 #include "derm/base/error.h"
 #include "derm/base/testing/sentence.h"
 #include "derm/evaluation/testing/sets.h"
+#include "derm/ranks/testing/ranks.h"
 #include "derm/recipe/bundle.h"
 #include "derm/recipe/stand_in.h"
 
@@ -234,6 +235,21 @@ TEST_F(CompareBundles, AGeneratorFromNoiseIsMeasuredAgainstTheSplitWithoutContro
   EXPECT_NE(read_file(made.path_of(made.records()[0].file_name)), read_file(made.path_of(made.records()[1].file_name)));
   options.study = true;
   EXPECT_THAT(sentence_of([&] { evaluated("noise", options, "study"); }), HasSubstr("leave --control out"));
+}
+
+TEST_F(CompareBundles, RanksShareTheWorkAndFindTheSame) {
+  if (!ranks::testing::has_gloo()) GTEST_SKIP() << "this build has no Gloo";
+  const EvaluateResult alone = evaluated("painter", quick(), "alone");
+  ranks::testing::with_ranks(2, [&](ranks::Group& group) {
+    EvaluateOptions options = quick();
+    options.cache = folder_ / "cache-of-ranks";
+    options.group = &group;
+    const EvaluateResult shared = evaluated("painter", options, "shared");
+    EXPECT_EQ(shared.fidelity.groups.empty(), !group.leads());
+  });
+  for (const char* file : {"fidelity.csv", "control.csv"})
+    EXPECT_EQ(read_file(folder_ / "shared" / file), read_file(folder_ / "alone" / file)) << file;
+  EXPECT_GT(alone.control->samples.size(), 32u);  // more than one rank's part
 }
 
 TEST_F(CompareBundles, AGeneratorWithClassesIsMeasuredByCondition) {

@@ -23,7 +23,8 @@ namespace derm::evaluation {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr size_t kChunk = 256;  // images in memory at a time
+constexpr size_t kChunk = 256;    // images in memory at a time
+constexpr size_t kStreamed = 32;  // and those that judges get at a time, of a set that is read
 
 std::vector<double> column(const std::vector<ControlSample>& samples, double ControlSample::*field) {
   std::vector<double> values;
@@ -314,50 +315,134 @@ ControlResult summarise(std::vector<ControlSample> samples, uint64_t seed, const
   return r;
 }
 
-ControlResult measure_control(generation::Engine& engine, size_t count, uint64_t seed, const Judges& judges) {
+namespace {
+
+/// What was measured of a sample, in numbers that go from one process to another; the request stays where it is known.
+constexpr size_t kNumbers = 21;
+
+std::array<double, kNumbers> numbers_of(const ControlSample& s, const Judges& judges) {
+  const Seen seen = s.judged.value_or(Seen{});
+  const auto condition = std::find(judges.conditions.begin(), judges.conditions.end(), s.condition_seen);
+  return {s.skin.L,
+          s.skin.a,
+          s.skin.b,
+          s.ita_asked,
+          s.ita_measured,
+          s.skin_error,
+          s.region_iou,
+          s.found_quality,
+          s.area_asked,
+          s.area_found,
+          s.centre_error,
+          s.found_x,
+          s.found_y,
+          s.lesion_contrast,
+          s.judged ? 1.0 : 0.0,
+          seen.iou,
+          seen.area,
+          seen.x,
+          seen.y,
+          seen.centre_error,
+          condition == judges.conditions.end() ? 0.0 : static_cast<double>(condition - judges.conditions.begin() + 1)};
+}
+
+ControlSample sample_of(const double* n, const Judges& judges) {
+  ControlSample s;
+  s.skin = {n[0], n[1], n[2]};
+  s.ita_asked = n[3], s.ita_measured = n[4], s.skin_error = n[5], s.region_iou = n[6], s.found_quality = n[7];
+  s.area_asked = n[8], s.area_found = n[9], s.centre_error = n[10], s.found_x = n[11], s.found_y = n[12];
+  s.lesion_contrast = n[13];
+  if (n[14] > 0) s.judged = Seen{.iou = n[15], .area = n[16], .x = n[17], .y = n[18], .centre_error = n[19]};
+  if (n[20] > 0) s.condition_seen = judges.conditions.at(static_cast<size_t>(n[20]) - 1);
+  return s;
+}
+
+/// Samples of `count` images, of which this rank has measured those from `first` on, on all ranks.
+std::vector<ControlSample> of_all_ranks(const std::vector<ControlSample>& mine, size_t first, size_t count,
+                                        const Judges& judges, ranks::Group& group) {
+  std::vector<double> numbers(count * kNumbers, 0.0);
+  for (size_t i = 0; i < mine.size(); ++i) {
+    const auto n = numbers_of(mine[i], judges);
+    std::copy(n.begin(), n.end(), numbers.begin() + static_cast<std::ptrdiff_t>((first + i) * kNumbers));
+  }
+  group.sum(numbers);
+  std::vector<ControlSample> all;
+  for (size_t i = 0; i < count; ++i) all.push_back(sample_of(&numbers[i * kNumbers], judges));
+  return all;
+}
+
+std::pair<size_t, size_t> part_of(size_t count, size_t chunk, const ranks::Group* group) {
+  return group ? ranks::part_of(count, chunk, group->rank(), group->world()) : std::pair<size_t, size_t>{0, count};
+}
+
+std::string progress_label(const ranks::Group* group) { return group ? "control, this rank's part" : "control"; }
+
+}  // namespace
+
+ControlResult measure_control(generation::Engine& engine, size_t count, uint64_t seed, const Judges& judges,
+                              ranks::Group* group) {
   if (count == 0) throw UsageError("control: 0 images were asked for, at least 1 is needed (200 give steady figures)");
   const std::vector<data::Request> requests =
       data::balanced_requests(count, {"condition", "tone", "size"}, engine.offer(), seed);
-  std::vector<ControlSample> samples(requests.size());
-  Progress progress("control", static_cast<double>(requests.size()), "images");
-  for (size_t start = 0; start < requests.size(); start += kChunk) {
+  std::vector<ControlSample> samples;
+  const auto [begin, end] = part_of(count, kStreamed, group);
+  Progress progress(progress_label(group), static_cast<double>(end - begin), "images");
+  for (size_t start = begin; start < end; start += kChunk) {
     const std::vector<data::Request> chunk(
         requests.begin() + static_cast<std::ptrdiff_t>(start),
-        requests.begin() + static_cast<std::ptrdiff_t>(std::min(start + kChunk, requests.size())));
+        requests.begin() + static_cast<std::ptrdiff_t>(std::min(start + kChunk, end)));
     std::vector<image::Image> images(chunk.size());
     engine.generate(chunk, [&](size_t i, image::Image image) {
       images[i] = std::move(image);
-      progress.update(static_cast<double>(start + i + 1));
+      progress.update(static_cast<double>(start - begin + i + 1));
     });
     std::vector<ControlSample> measured = measure_samples(chunk, images, judges);
-    std::move(measured.begin(), measured.end(), samples.begin() + static_cast<std::ptrdiff_t>(start));
+    std::move(measured.begin(), measured.end(), std::back_inserter(samples));
   }
   progress.finish();
+  if (group) {
+    samples = of_all_ranks(samples, begin, count, judges, *group);
+    for (size_t i = 0; i < count; ++i) samples[i].request = requests[i];
+  }
   ControlResult result = summarise(std::move(samples), seed, judges);
   result.requests =
       "drawn at random within what the model has seen, balanced over condition, tone and size; irregular outlines, "
-      "none "
-      "of them a training map";
+      "none of them a training map";
   result.recipe = engine.recipe_name();
   result.bundle_sha256 = engine.bundle_sha256();
   result.compute = engine.compute_text();
   return result;
 }
 
-ControlResult measure_control(const ImageSet& set, uint64_t seed, const Judges& judges) {
+ControlResult measure_control(const ImageSet& set, uint64_t seed, const Judges& judges, ranks::Group* group) {
+  const auto without_mask = [](data::Request& request) {  // memory does not grow with the set
+    for (data::Region& region : request.regions) region.mask = {};
+  };
+  const auto [begin, end] = part_of(set.size(), kStreamed, group);
+  std::vector<size_t> rows(end - begin);
+  std::iota(rows.begin(), rows.end(), begin);
   std::vector<ControlSample> samples;
-  Progress progress("control", static_cast<double>(set.size()), "images");
-  set.stream([&](size_t first, const std::vector<image::Image>& images) {
-    std::vector<data::Request> requests(images.size());
-    parallel_for(images.size(), [&](size_t i) { requests[i] = set.request(first + i); });
-    std::vector<ControlSample> measured = measure_samples(requests, images, judges);
-    for (ControlSample& sample : measured) {
-      for (data::Region& region : sample.request.regions) region.mask = {};  // memory does not grow with the set
-      samples.push_back(std::move(sample));
-    }
-    progress.update(static_cast<double>(samples.size()));
-  });
+  Progress progress(progress_label(group), static_cast<double>(rows.size()), "images");
+  set.subset(rows).stream(
+      [&, first_row = begin](size_t first, const std::vector<image::Image>& images) {
+        std::vector<data::Request> requests(images.size());
+        parallel_for(images.size(), [&](size_t i) { requests[i] = set.request(first_row + first + i); });
+        std::vector<ControlSample> measured = measure_samples(requests, images, judges);
+        for (ControlSample& sample : measured) {
+          without_mask(sample.request);
+          samples.push_back(std::move(sample));
+        }
+        progress.update(static_cast<double>(samples.size()));
+      },
+      kStreamed);
   progress.finish();
+  if (group) {
+    samples = of_all_ranks(samples, begin, set.size(), judges, *group);
+    parallel_for(samples.size(), [&](size_t i) {
+      samples[i].request = set.request(i);
+      without_mask(samples[i].request);
+    });
+  }
   ControlResult result = summarise(std::move(samples), seed, judges);
   result.requests = "as the rows of " + set.name() + " say";
   const nlohmann::json generator = set.data().facts().value("generator", nlohmann::json::object());

@@ -11,6 +11,7 @@
 #include "derm/evaluation/image_set.h"
 #include "derm/evaluation/statistics.h"
 #include "derm/generation/engine.h"
+#include "derm/ranks/group.h"
 
 namespace derm::evaluation {
 
@@ -115,11 +116,14 @@ ControlResult summarise(std::vector<ControlSample> samples, uint64_t seed, const
 
 /// `count` novel requests (balanced over condition, tone and size, within what the model has seen), generated and
 /// measured.
-ControlResult measure_control(generation::Engine& engine, size_t count, uint64_t seed, const Judges& judges = {});
+/// @param group  processes that share the images out; all of them call, and have the result
+ControlResult measure_control(generation::Engine& engine, size_t count, uint64_t seed, const Judges& judges = {},
+                              ranks::Group* group = nullptr);
 
 /// Images that are there already, with what was asked of them.
 /// @throws DataError if the set does not say what was asked
-ControlResult measure_control(const ImageSet& set, uint64_t seed, const Judges& judges = {});
+ControlResult measure_control(const ImageSet& set, uint64_t seed, const Judges& judges = {},
+                              ranks::Group* group = nullptr);
 
 /// The classifier's answers for photographs of known condition: what the accuracy on synthetic images stands beside.
 ConditionAccuracy accuracy_on(const ImageSet& photographs, const Judges& judges, uint64_t seed);

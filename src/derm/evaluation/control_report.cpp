@@ -498,7 +498,7 @@ void add_run(report::Page& page, const fs::path& run) {
 ControlResult add_control_study(report::Page& page, generation::Engine& engine, const fs::path& root,
                                 const ControlReportOptions& options) {
   const Sweeps sweeps = make_sweeps(engine, options.seed);
-  ControlResult control = measure_control(engine, options.count, options.seed, options.judges);
+  ControlResult control = measure_control(engine, options.count, options.seed, options.judges, options.group);
   control.condition_real = options.photographs;
   control.condition_real_of = options.photographs_of;
 
@@ -546,6 +546,11 @@ ControlResult write_control_report(generation::Engine& engine, const ControlRepo
     throw UsageError("{}: there is no run directory of that name; leave it out or name another", options.run.string());
   }
   require_map(engine);
+  const ranks::Group::Busy busy(options.group);
+  if (options.group && !options.group->leads()) {
+    measure_control(engine, options.count, options.seed, options.judges, options.group);
+    return {};
+  }
   NewDirectory directory(out);  // refuses before the work, not after it
   report::Page page("Does the model do what it is asked?",
                     fmt::format("{}, {} px, weights {}", engine.recipe_name(), engine.size_px(),
@@ -569,8 +574,13 @@ ControlResult write_control_report(const ImageSet& set, const ControlReportOptio
     throw UsageError("{}: there is no run directory of that name; leave it out or name another", options.run.string());
   }
   set.request(0);  // says at once if the set does not say what was asked for
+  const ranks::Group::Busy busy(options.group);
+  if (options.group && !options.group->leads()) {
+    measure_control(set, options.seed, options.judges, options.group);
+    return {};
+  }
   NewDirectory directory(out);
-  ControlResult control = measure_control(set, options.seed, options.judges);
+  ControlResult control = measure_control(set, options.seed, options.judges, options.group);
   control.condition_real = options.photographs;
   control.condition_real_of = options.photographs_of;
   write_file(directory.path() / "control.json", control.to_json().dump(2) + "\n");

@@ -16,6 +16,7 @@ struct ControlReportOptions {
   std::filesystem::path run;                     ///< a run directory whose curves and samples join in; may be empty
   std::optional<ConditionAccuracy> photographs;  ///< the classifier's accuracy on photographs, if it was measured
   std::string photographs_of;
+  ranks::Group* group = nullptr;  ///< processes that share the images out; rank 0 writes, the others have no result
 };
 
 /// Generates and measures novel requests and the sweeps, writes control.json, control.csv, drift.json and the sweeps'

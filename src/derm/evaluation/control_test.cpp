@@ -13,6 +13,7 @@
 #include "derm/base/files.h"
 #include "derm/image/codec.h"
 #include "derm/image/colour.h"
+#include "derm/ranks/testing/ranks.h"
 #include "derm/recipe/stand_in.h"
 
 namespace derm::evaluation {
@@ -141,6 +142,19 @@ Judges reader() {
     return answers;
   };
   return judges;
+}
+
+TEST_F(ControlTest, RanksShareTheImagesAndFindTheSame) {
+  if (!ranks::testing::has_gloo()) GTEST_SKIP() << "this build has no Gloo";
+  std::vector<std::unique_ptr<generation::Engine>> engines;
+  for (const char* name : {"alone", "first", "second"}) engines.push_back(engine(name, {}));
+  const ControlResult alone = measure_control(*engines[0], 40, 3, reader());  // 32 for the one, 8 for the other
+  ranks::testing::with_ranks(2, [&](ranks::Group& group) {
+    const ControlResult r = measure_control(*engines[1 + static_cast<size_t>(group.rank())], 40, 3, reader(), &group);
+    EXPECT_EQ(r.to_csv(), alone.to_csv());
+    EXPECT_EQ(r.to_json().at("segmenter"), alone.to_json().at("segmenter"));
+    EXPECT_EQ(r.to_json().at("condition"), alone.to_json().at("condition"));
+  });
 }
 
 TEST_F(ControlTest, TakesTheJudgesWordBesideTheFinders) {

@@ -334,9 +334,9 @@ std::string headline(const FidelityResult& fidelity) {
 
 /// Generates the set of a bundle below the report's folder; it goes away with the folder unless it is kept.
 std::shared_ptr<const data::DataSet> generated(generation::Engine& engine, const std::vector<data::Request>& requests,
-                                               const fs::path& folder) {
-  generation::write_generated_set(engine, requests, folder);
-  return open(folder);
+                                               const fs::path& folder, ranks::Group* group = nullptr) {
+  generation::write_generated_set(engine, requests, folder, group);
+  return open(group ? fs::path(group->of_first(folder.string())) : folder);
 }
 
 void check_sources(const fs::path& real, const fs::path& synthetic, const generation::Engine* engine) {
@@ -409,7 +409,10 @@ EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
     throw UsageError("{}: there is no run directory of that name; leave it out or name another",
                      options.control.run.string());
   }
-  NewDirectory directory(out);  // refuses before the work, not after it
+  const bool leads = !options.group || options.group->leads();
+  const ranks::Group::Busy busy(options.group);
+  std::optional<NewDirectory> directory;
+  if (leads) directory.emplace(out);  // refuses before the work, not after it
   const std::shared_ptr<const data::DataSet> photographs = open(options.real);
   const ImageSet real = ImageSet::real(photographs, {options.split});
   std::vector<std::string> other_splits;
@@ -435,7 +438,8 @@ EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
           "larger --count, or --requests novel",
           real.name(), asked.requests.size(), kFewestImages);
     }
-    synthetic = ImageSet::synthetic(generated(*options.engine, asked.requests, directory.path() / "synthetic"));
+    synthetic = ImageSet::synthetic(generated(*options.engine, asked.requests,
+                                              leads ? directory->path() / "synthetic" : fs::path(), options.group));
     synthetic->set_patients(asked.patients);
     made_from = asked.what;
     ema = ema_of(options.engine->training_facts());
@@ -447,19 +451,27 @@ EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
   EvaluateResult result;
   FidelityOptions fidelity = options.fidelity;
   fidelity.seed = options.seed;
+  fidelity.group = options.group;
   result.fidelity = measure_fidelity(real, others, *synthetic, fidelity, FeatureCache(options.cache));
   result.fidelity.protocol["ema"] = ema;
   result.fidelity.protocol["synthetic"] = made_from;
 
   ControlReportOptions study = options.control;
   study.seed = options.seed;
+  study.group = options.group;
   const bool asked = synthetic->has_requests();
+  if (!leads) {
+    if (asked) measure_control(*synthetic, options.seed, study.judges, options.group);
+    if (options.study && options.engine != nullptr)
+      measure_control(*options.engine, study.count, study.seed, study.judges, options.group);
+    return {};
+  }
   if (study.judges.classify && (asked || options.study)) {
     study.photographs = accuracy_on(real, study.judges, options.seed);
     study.photographs_of = "photographs of " + real.selection();
   }
   if (asked) {
-    result.control = measure_control(*synthetic, options.seed, study.judges);
+    result.control = measure_control(*synthetic, options.seed, study.judges, options.group);
     result.control->condition_real = study.photographs;
     result.control->condition_real_of = study.photographs_of;
   }
@@ -468,7 +480,7 @@ EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
     result.condition_real = accuracy_on(real, study.judges, options.seed);
   }
 
-  const fs::path& root = directory.path();
+  const fs::path& root = directory->path();
   const std::string subject =
       options.engine != nullptr ? fmt::format("{}, {} px, weights {}", options.engine->recipe_name(),
                                               options.engine->size_px(), options.engine->bundle_sha256().substr(0, 12))
@@ -555,7 +567,7 @@ EvaluateResult evaluate(const EvaluateOptions& options, const fs::path& out) {
   if (!options.keep_images) fs::remove_all(root / "synthetic");
   if (options.engine != nullptr && !options.cache.empty())
     keep_evaluation(root, kept_evaluation(options.cache, options.engine->bundle_sha256(), protocol));
-  directory.commit();
+  directory->commit();
   return result;
 }
 

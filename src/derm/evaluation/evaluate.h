@@ -33,7 +33,8 @@ struct EvaluateOptions {
   FidelityOptions fidelity;
   std::filesystem::path cache;  ///< of photographs' features; empty: none
   uint64_t seed = 0;
-  std::string command;  ///< for the report
+  std::string command;            ///< for the report
+  ranks::Group* group = nullptr;  ///< processes that share generation, features and control; rank 0 does the rest
 };
 
 struct EvaluateResult {
@@ -67,6 +68,7 @@ std::filesystem::path kept_evaluation(const std::filesystem::path& cache, const 
 ///
 /// A generator without a map is asked for as many images as there are maps, each from its own seed: of the photographs'
 /// conditions if it has classes. What it does not heed makes no groups and no control figures.
+/// @return nothing on a rank that does not lead
 /// @throws UsageError if `out` is there and not empty, or for what cannot be compared; DataError for what the files
 /// hold
 EvaluateResult evaluate(const EvaluateOptions& options, const std::filesystem::path& out);

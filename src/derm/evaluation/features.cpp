@@ -1,6 +1,7 @@
 #include "derm/evaluation/features.h"
 
 #include <cstdlib>
+#include <numeric>
 
 #include <torch/torch.h>
 
@@ -20,23 +21,36 @@ at::Tensor batch_of(const std::vector<image::Image>& images) {
   return at::stack(tensors);
 }
 
+std::string digest(const at::Tensor& t) {
+  return sha256_hex({static_cast<const char*>(t.data_ptr()), static_cast<size_t>(t.nbytes())});
+}
+
+constexpr size_t kChunk = 32;  // images that an extractor gets at a time
+
 }  // namespace
 
-at::Tensor extract(const ImageSet& set, metrics::Extractor& extractor, const std::string& label) {
+at::Tensor extract(const ImageSet& set, metrics::Extractor& extractor, const std::string& label, ranks::Group* group) {
   const torch::NoGradGuard no_grad;
-  const int64_t count = static_cast<int64_t>(set.size()), width = extractor.dimension();
-  at::Tensor result = at::empty({count, width}, at::kFloat);
-  Progress progress(label, static_cast<double>(count), "images");
-  set.stream([&](size_t first, const std::vector<image::Image>& images) {
-    const at::Tensor features = extractor.features(batch_of(images));
-    if (!at::isfinite(features).all().item<bool>()) {
-      throw DataError("{}: {} gave features that are not finite for the images from {} on; its weights are at fault",
-                      set.name(), extractor.name(), set.items()[first].file_name);
-    }
-    result.narrow(0, static_cast<int64_t>(first), features.size(0)).copy_(features);
-    progress.update(static_cast<double>(first + images.size()));
-  });
+  const auto [first, last] = group ? ranks::part_of(set.size(), kChunk, group->rank(), group->world())
+                                   : std::pair<size_t, size_t>{0, set.size()};
+  at::Tensor result = at::zeros({static_cast<int64_t>(set.size()), extractor.dimension()}, at::kFloat);
+  Progress progress(group ? label + ", this rank's part" : label, static_cast<double>(last - first), "images");
+  std::vector<size_t> rows(last - first);
+  std::iota(rows.begin(), rows.end(), first);
+  set.subset(rows).stream(
+      [&, begin = first](size_t at, const std::vector<image::Image>& images) {
+        const at::Tensor features = extractor.features(batch_of(images));
+        if (!at::isfinite(features).all().item<bool>()) {
+          throw DataError(
+              "{}: {} gave features that are not finite for the images from {} on; its weights are at fault",
+              set.name(), extractor.name(), set.items()[begin + at].file_name);
+        }
+        result.narrow(0, static_cast<int64_t>(begin + at), features.size(0)).copy_(features);
+        progress.update(static_cast<double>(at + images.size()));
+      },
+      kChunk);
   progress.finish();
+  if (group) group->sum(result);  // each row is zero but on one
   return result;
 }
 
@@ -60,27 +74,32 @@ std::filesystem::path FeatureCache::file_of(const ImageSet& set, const metrics::
   return folder_ / ("features-" + key.hex().substr(0, 32) + ".safetensors");
 }
 
-at::Tensor FeatureCache::features(const ImageSet& set, metrics::Extractor& extractor, const std::string& label) const {
-  if (folder_.empty()) return extract(set, extractor, label);
-  const std::filesystem::path file = file_of(set, extractor);
-  const int64_t count = static_cast<int64_t>(set.size());
-  const auto digest = [](const at::Tensor& t) {
-    return sha256_hex({static_cast<const char*>(t.data_ptr()), static_cast<size_t>(t.nbytes())});
-  };
-  if (std::filesystem::exists(file)) {
-    try {
-      const tensor::SafeTensors kept = tensor::read_safetensors(file);
-      const at::Tensor& features = kept.tensors.at("features");
-      if (features.scalar_type() == at::kFloat && features.dim() == 2 && features.size(0) == count &&
-          features.size(1) == extractor.dimension() && kept.metadata.at("sha256") == digest(features)) {
-        return features;
-      }
-      log_info("{}: it does not hold what it should and is made again", file.string());
-    } catch (const std::exception& error) {
-      log_info("{}: it cannot be used ({}) and is made again", file.string(), error.what());
+std::optional<at::Tensor> FeatureCache::kept(const std::filesystem::path& file, int64_t count,
+                                             int64_t dimension) const {
+  if (folder_.empty() || !std::filesystem::exists(file)) return std::nullopt;
+  try {
+    const tensor::SafeTensors found = tensor::read_safetensors(file);
+    const at::Tensor& features = found.tensors.at("features");
+    if (features.scalar_type() == at::kFloat && features.dim() == 2 && features.size(0) == count &&
+        features.size(1) == dimension && found.metadata.at("sha256") == digest(features)) {
+      return features;
     }
+    log_info("{}: it does not hold what it should and is made again", file.string());
+  } catch (const std::exception& error) {
+    log_info("{}: it cannot be used ({}) and is made again", file.string(), error.what());
   }
-  const at::Tensor features = extract(set, extractor, label);
+  return std::nullopt;
+}
+
+at::Tensor FeatureCache::features(const ImageSet& set, metrics::Extractor& extractor, const std::string& label,
+                                  ranks::Group* group) const {
+  const bool leads = !group || group->leads();
+  const std::filesystem::path file = folder_.empty() ? std::filesystem::path() : file_of(set, extractor);
+  std::optional<at::Tensor> there;
+  if (leads) there = kept(file, static_cast<int64_t>(set.size()), extractor.dimension());
+  if (group ? !group->of_first(there ? "kept" : "").empty() : there.has_value()) return there.value_or(at::Tensor());
+  const at::Tensor features = extract(set, extractor, label, group);
+  if (folder_.empty() || !leads) return features;
   try {
     std::filesystem::create_directories(folder_);
     tensor::write_safetensors(file, {{"features", features}},

@@ -82,10 +82,11 @@ struct Kept {
   std::vector<at::Tensor> spaces;  // [N, d] for each extractor, then the colours
 };
 
-Kept keep(const ImageSet& set, const FidelityOptions& options, const FeatureCache& cache, const std::string& what) {
+Kept keep(const ImageSet& set, const FidelityOptions& options, const FeatureCache& cache, const std::string& what,
+          ranks::Group* group = nullptr) {
   Kept kept{.set = set, .patients = set.patients(), .spaces = {}};
   for (const auto& extractor : options.extractors)
-    kept.spaces.push_back(cache.features(set, *extractor, fmt::format("{}, {}", what, extractor->name())));
+    kept.spaces.push_back(cache.features(set, *extractor, fmt::format("{}, {}", what, extractor->name()), group));
   kept.spaces.push_back(colour_shares(set));
   return kept;
 }
@@ -545,8 +546,9 @@ FidelityResult measure_fidelity(ImageSet real, const std::optional<ImageSet>& ot
     others = rows.empty() ? std::optional<ImageSet>() : others->subset(rows);
   }
   Others lender(others, options, cache);
-  Kept kept_real = keep(real, options, cache, "photographs");
-  Kept kept_synthetic = keep(synthetic, options, FeatureCache({}), "synthetic");
+  Kept kept_real = keep(real, options, cache, "photographs", options.group);
+  Kept kept_synthetic = keep(synthetic, options, FeatureCache({}), "synthetic", options.group);
+  if (options.group && !options.group->leads()) return {};
   Measurement m(std::move(kept_real), std::move(kept_synthetic), lender, options);
 
   FidelityResult result;

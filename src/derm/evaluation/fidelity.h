@@ -51,10 +51,11 @@ struct FidelityOptions {
   std::vector<std::shared_ptr<metrics::Extractor>> extractors;  ///< at least one; the first leads
   std::string lpips;                                            ///< weights file of LPIPS; empty: no LPIPS
   uint64_t seed = 0;
-  int draws = 50;       ///< half-samples behind an interval
-  int halvings = 10;    ///< behind a floor
-  int64_t pairs = 200;  ///< behind a diversity
-  bool swd = true;      ///< the sliced Wasserstein distance, which costs most
+  int draws = 50;                 ///< half-samples behind an interval
+  int halvings = 10;              ///< behind a floor
+  int64_t pairs = 200;            ///< behind a diversity
+  bool swd = true;                ///< the sliced Wasserstein distance, which costs most
+  ranks::Group* group = nullptr;  ///< processes that share the extraction; may be missing
 };
 
 struct FidelityResult {
@@ -69,6 +70,7 @@ struct FidelityResult {
 /// training reduces them.
 /// @param others  photographs of the data set's other splits, for the floor where halves of `real` would be too small;
 ///                may be empty (then such groups have no floor)
+/// @return nothing on a rank that does not lead, once the others need it no more
 /// @throws UsageError: the photographs are smaller than the synthetic images; DataError: fewer than 64 images on a side
 FidelityResult measure_fidelity(ImageSet real, const std::optional<ImageSet>& others, const ImageSet& synthetic,
                                 const FidelityOptions& options, const FeatureCache& cache);

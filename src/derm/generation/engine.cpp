@@ -11,12 +11,15 @@
 #include <torch/torch.h>
 
 #include "derm/base/error.h"
+#include "derm/base/log.h"
 #include "derm/base/system.h"
+#include "derm/base/text.h"
 #include "derm/recipe/bundle.h"
 #include "derm/recipe/directions.h"
 #include "derm/recipe/style.h"
 #include "derm/tensor/convert.h"
 #include "derm/tensor/policy.h"
+#include "derm/tensor/recorded.h"
 #include "derm/tensor/state.h"
 
 namespace derm::generation {
@@ -34,6 +37,13 @@ void use_one_thread() {
 
 }  // namespace
 
+/// A GPU's batch as a recorded graph: its inputs lie where they are read from, its images where they are written.
+struct RecordedBatch {
+  tensor::Inputs inputs;
+  at::Tensor images;
+  std::optional<tensor::Recorded> work;
+};
+
 struct Engine::Impl {
   recipe::LoadedGenerator model;
   recipe::Needs needs;
@@ -43,6 +53,8 @@ struct Engine::Impl {
   int threads = 1;
   double truncation = 1;
   std::optional<recipe::Directions> directions;
+  std::unique_ptr<RecordedBatch> recorded;
+  bool may_record = true;  ///< until it was tried
 
   image::Image alone(const data::Request& request) const {
     if (request.directions.empty())
@@ -59,7 +71,35 @@ struct Engine::Impl {
     return recipe::generate_along(*generator, *directions, inputs, strengths);
   }
 
-  std::vector<image::Image> padded_batch(const std::vector<data::Request>& requests, size_t start, size_t count) const {
+  /// Records the batch, if a recording makes what the generator makes, to the bit.
+  void record(const tensor::Inputs& inputs, const at::Tensor& images) {
+    may_record = false;
+    try {
+      auto batch = std::make_unique<RecordedBatch>();
+      const auto copied = [](const at::Tensor& t) { return t.defined() ? t.clone() : t; };
+      batch->inputs = {.latent = copied(inputs.latent), .label = copied(inputs.label), .map = copied(inputs.map)};
+      batch->work.emplace(policy.device, [&, made = batch.get()] { made->images = generator->generate(made->inputs); });
+      batch->images.zero_();
+      batch->work->replay();
+      if (!at::equal(batch->images, images)) throw std::runtime_error("its images differ");
+      recorded = std::move(batch);
+    } catch (const std::exception& e) {
+      log_info("generation goes on kernel by kernel: it could not be recorded as one graph ({})", first_line(e.what()));
+    }
+  }
+
+  at::Tensor replay(const tensor::Inputs& inputs) {
+    const auto copy = [](at::Tensor& to, const at::Tensor& from) {
+      if (to.defined()) to.copy_(from, /*non_blocking=*/true);
+    };
+    copy(recorded->inputs.latent, inputs.latent);
+    copy(recorded->inputs.label, inputs.label);
+    copy(recorded->inputs.map, inputs.map);
+    recorded->work->replay();
+    return recorded->images;
+  }
+
+  std::vector<image::Image> padded_batch(const std::vector<data::Request>& requests, size_t start, size_t count) {
     const torch::NoGradGuard no_grad;
     std::vector<at::Tensor> latents, labels, maps;
     std::vector<data::Request> batch;
@@ -75,7 +115,9 @@ struct Engine::Impl {
     if (!labels.empty()) all.label = at::cat(labels);
     if (!maps.empty()) all.map = at::cat(maps);
     const tensor::Inputs inputs = recipe::on_device(all, policy);
-    const at::Tensor made = directions ? along(inputs, batch) : generator->generate(inputs);
+    const at::Tensor made = directions ? along(inputs, batch) : recorded ? replay(inputs) : generator->generate(inputs);
+    const bool more = start + kDeviceBatch < requests.size();
+    if (more && !directions && may_record && tensor::Recorded::possible(policy.device)) record(inputs, made);
     return tensor::images_of(made.narrow(0, 0, static_cast<int64_t>(count)).to(at::kCPU, at::kFloat));
   }
 

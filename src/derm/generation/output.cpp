@@ -287,17 +287,16 @@ void write_over_ranks(Engine& engine, const std::vector<data::Request>& requests
   }
   {
     const ranks::Group::Busy busy(&group);
-    std::optional<Progress> progress;
-    if (group.leads()) progress.emplace("generate, this rank's part", static_cast<double>(own.size()), "images");
+    Progress progress("generate, this rank's part", static_cast<double>(own.size()), "images");
     try {
       engine.generate(own, [&](size_t k, image::Image image) {
         files.write(own[k], files.record(own[k], mine[k]), image);
-        if (progress) progress->update(static_cast<double>(k + 1));
+        progress.update(static_cast<double>(k + 1));
       });
     } catch (const Interrupted&) {
       // The others hear of it below.
     }
-    if (progress) progress->finish();
+    progress.finish();
   }
   std::vector<double> interrupted = {interrupt_requested() ? 1.0 : 0.0};
   group.sum(interrupted);

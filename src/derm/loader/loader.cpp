@@ -130,13 +130,14 @@ void write_hard_region(const data::Request& request, int size, float* to) {
 }
 
 /// An empty batch of n, to be filled sample by sample.
-tensor::Batch new_batch(int64_t n, const data::MapSpec& map, bool with_map) {
+tensor::Batch new_batch(int64_t n, const data::MapSpec& map, bool with_map, bool pinned = false) {
   tensor::Batch batch;
+  const at::TensorOptions numbers = at::TensorOptions(at::kFloat).pinned_memory(pinned);
   const int64_t size = map.size_px;
-  batch.image = at::empty({n, 3, size, size}, at::kFloat);
-  batch.region = at::empty({n, 1, size, size}, at::kFloat);
-  if (with_map) batch.inputs.map = at::empty({n, map.channels(), size, size}, at::kFloat);
-  batch.inputs.label = at::empty({n}, at::kLong);
+  batch.image = at::empty({n, 3, size, size}, numbers);
+  batch.region = at::empty({n, 1, size, size}, numbers);
+  if (with_map) batch.inputs.map = at::empty({n, map.channels(), size, size}, numbers);
+  batch.inputs.label = at::empty({n}, numbers.dtype(at::kLong));
   batch.rows.resize(static_cast<size_t>(n));
   return batch;
 }
@@ -239,7 +240,7 @@ struct Loader::Impl {
   }
 
   tensor::Batch make(int64_t first, int64_t count, uint64_t mine) {
-    tensor::Batch made = new_batch(count, options.map, options.with_map);
+    tensor::Batch made = new_batch(count, options.map, options.with_map, options.pinned);
     for (int64_t i = 0; i < count; ++i) {
       if (stopping || mine != generation) return made;  // nobody waits for it any more
       const auto k = static_cast<uint64_t>(first + i);

@@ -30,7 +30,8 @@ struct LoaderOptions {
   int64_t prefetch = 4;         ///< batches made ahead
   int64_t part = 0, parts = 1;  ///< next() gives this one of so many equal parts of each batch
   data::MapSpec map;
-  bool with_map = true;                   ///< false: no map is drawn, and regions have hard edges
+  bool pinned = false;   ///< batches in page-locked memory, from which a GPU copies while the host goes on
+  bool with_map = true;  ///< false: no map is drawn, and regions have hard edges
   data::Shape shape = data::Shape::mask;  ///< how a row's region is drawn
   AugmentOptions augment;
   /// Where decoded and resized images are kept for all runs (loader/pixels.h); empty: in memory only.

@@ -15,6 +15,7 @@
 #include "derm/base/random.h"
 #include "derm/image/codec.h"
 #include "derm/image/colour.h"
+#include "derm/loader/upload.h"
 #include "derm/tensor/convert.h"
 
 namespace derm::loader {
@@ -400,6 +401,30 @@ TEST_F(LoaderTest, ASampleOf256PixelsTakesLittleProcessorTime) {
   const double each_ms = 1000.0 * static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC / 128;
   RecordProperty("ms_a_sample", std::to_string(each_ms));
   EXPECT_LT(each_ms, 15.0);
+}
+
+TEST_F(LoaderTest, UploadGivesTheSameBatchesAheadOrNot) {
+  const data::DataSet data = make(7, 16);
+  std::vector<at::Device> devices = {at::kCPU};
+  if (torch::cuda::is_available()) devices.emplace_back(at::kCUDA, 0);
+  for (const at::Device& device : devices) {
+    for (const bool ahead : {false, true}) {
+      Loader plain(data, all(data), options(16, 4)), sent(data, all(data), options(16, 4));
+      Upload upload(sent, device, ahead);
+      const auto expect_same = [&] {
+        const tensor::Batch a = plain.next(), b = upload.next();
+        EXPECT_EQ(b.image.device().type(), device.type());
+        EXPECT_TRUE(torch::equal(a.image, b.image.cpu()));
+        EXPECT_TRUE(torch::equal(a.inputs.map, b.inputs.map.cpu()));
+        EXPECT_TRUE(torch::equal(a.inputs.label, b.inputs.label.cpu()));
+        EXPECT_EQ(a.rows, b.rows);
+      };
+      for (int i = 0; i < 3; ++i) expect_same();
+      plain.seek(5, 2);
+      upload.seek(5, 2);  // what was on its way is forgotten
+      for (int i = 0; i < 2; ++i) expect_same();
+    }
+  }
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ at::Tensor blurred(const at::Tensor& images, const at::Tensor& sigma, double mos
   const int64_t n = images.size(0), c = images.size(1), radius = std::max<int64_t>(1, std::lround(2.5 * most));
   const at::Tensor at = at::arange(-radius, radius + 1, images.options()).reshape({1, -1});
   at::Tensor kernel = at::exp(-at.square() / (2 * sigma.reshape({-1, 1}).clamp_min(0.05).square()));
-  kernel = (kernel / kernel.sum(1, true)).repeat_interleave(c, 0);  // [N C, 2r+1]
+  kernel = (kernel / kernel.sum(1, true)).unsqueeze(1).expand({n, c, 2 * radius + 1}).flatten(0, 1);  // [N C, 2r+1]
   const at::Tensor flat = at::replication_pad2d(images, {radius, radius, radius, radius})
                               .reshape({1, n * c, images.size(2) + 2 * radius, -1});
   const at::Tensor rows = at::conv2d(flat, kernel.reshape({n * c, 1, 1, -1}), {}, at::IntArrayRef{1, 1},

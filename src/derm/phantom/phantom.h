@@ -3,6 +3,7 @@
 // and what usually lies on skin. docs/phantom.md says what is modelled and what is not.
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -53,9 +54,17 @@ image::Lab skin_colour(double melanosome_fraction, double blood_fraction);
 /// Image `index` of the set that `options` describes; the same bytes on every run and thread count.
 Phantom make_phantom(const PhantomOptions& options, int64_t index);
 
+/// How processes that make one set together (ranks::Group) speak; by default there is one.
+struct Share {
+  int rank = 0, world = 1;
+  int threads = 0;  ///< of this process; 0: all it may use
+  std::function<void(std::vector<double>&)> sum;
+  std::function<std::string(const std::string&)> of_first;  ///< what rank 0 says, to all
+};
+
 /// Writes images, masks and metadata.csv as a data set, balanced over tone, condition and size. Images are made and
 /// written one by one: memory grows by the rows of the table alone. Split 70/15/15 by subject; pictures of one sweep
-/// are of one subject, else every image is its own.
-void write_phantoms(const PhantomOptions& options);
+/// are of one subject, else every image is its own. The bytes do not depend on how many processes share the work.
+void write_phantoms(const PhantomOptions& options, const Share& share = {});
 
 }  // namespace derm::phantom

@@ -24,6 +24,9 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#ifdef DERM_HAS_NCCL
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#endif
 
 #include "derm/base/log.h"
 #include "derm/base/text.h"
@@ -71,6 +74,21 @@ struct Group::Impl {
   std::string attempt;                              // of the job
   c10::intrusive_ptr<c10d::TCPStore> store, beats;  // two connections: the first waits in collectives
   c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+#ifdef DERM_HAS_NCCL
+  c10::intrusive_ptr<c10d::ProcessGroupNCCL> nccl;  // from the first tensor on a GPU on
+#endif
+
+  c10::intrusive_ptr<c10d::Work> all_reduce(std::vector<at::Tensor>& tensors) {
+#ifdef DERM_HAS_NCCL
+    if (tensors.front().is_cuda()) {
+      if (!nccl)
+        nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(
+            c10::make_intrusive<c10d::PrefixStore>(attempt + "/nccl", store), place.rank, place.world);
+      return nccl->allreduce(tensors);
+    }
+#endif
+    return gloo->allreduce(tensors);
+  }
 
   std::atomic<char> state{works};
   std::atomic<int64_t> progress{0};
@@ -269,7 +287,8 @@ const Place& Group::place() const { return impl_->place; }
 int Group::rank() const { return impl_->place.rank; }
 int Group::world() const { return impl_->place.world; }
 std::string Group::text() const {
-  return fmt::format("rank {} of {} ({}), Gloo", rank(), world(), impl_->place.starter);
+  return fmt::format("rank {} of {} ({}), {}", rank(), world(), impl_->place.starter,
+                     sums_on(at::kCUDA) ? "Gloo and NCCL" : "Gloo");
 }
 
 void Group::sum(std::vector<double>& values) {
@@ -278,14 +297,23 @@ void Group::sum(std::vector<double>& values) {
   impl_->together([&] { impl_->gloo->allreduce(tensors)->wait(); });
 }
 
+void Group::sum(const at::Tensor& values) { start_sum(values).wait(); }
+
 Group::Sum Group::start_sum(const at::Tensor& tensor) {
-  TORCH_INTERNAL_ASSERT(tensor.is_cpu() && tensor.scalar_type() == at::kFloat && tensor.is_contiguous());
+  TORCH_INTERNAL_ASSERT(sums_on(tensor.device()) && tensor.scalar_type() == at::kFloat && tensor.is_contiguous());
   Sum sum;
   sum.state_ = std::make_shared<Sum::State>();
   sum.state_->group = impl_.get();
   sum.state_->tensors = {tensor};
-  sum.state_->work = impl_->gloo->allreduce(sum.state_->tensors);
+  sum.state_->work = impl_->all_reduce(sum.state_->tensors);
   return sum;
+}
+
+bool Group::sums_on(const at::Device& device) const {
+#ifdef DERM_HAS_NCCL
+  if (device.is_cuda()) return true;
+#endif
+  return device.is_cpu();
 }
 
 void Group::Sum::wait() {
@@ -312,11 +340,11 @@ std::string Group::of_first(const std::string& text) {
 }
 
 Group::Busy::Busy(Group* group) : group_(group) {
-  if (group_) group_->impl_->state = busy;
+  if (group_) before_ = group_->impl_->state.exchange(busy);
 }
 Group::Busy::~Busy() {
   if (!group_) return;
-  group_->impl_->state = works;
+  group_->impl_->state = before_;
   group_->impl_->last_together = Clock::now();  // what was done meanwhile is no measure of a step
 }
 
@@ -347,7 +375,9 @@ int Group::rank() const { return 0; }
 int Group::world() const { return 1; }
 std::string Group::text() const { return ""; }
 void Group::sum(std::vector<double>&) {}
+void Group::sum(const at::Tensor&) {}
 Group::Sum Group::start_sum(const at::Tensor&) { return {}; }
+bool Group::sums_on(const at::Device& device) const { return device.is_cpu(); }
 void Group::Sum::wait() {}
 double Group::waited_s() const { return 0; }
 void Group::barrier() {}

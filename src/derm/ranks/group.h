@@ -1,5 +1,5 @@
 #pragma once
-// Processes that train one model together, through c10d's Gloo.
+// Processes that share a work, through c10d's Gloo, and its NCCL where gradients lie on GPUs.
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +35,7 @@ class Group {
 
   /// Sums over all ranks, in place, the same to the bit on each.
   void sum(std::vector<double>& values);
+  void sum(const at::Tensor& values);  ///< fp32, contiguous, on the CPU
 
   /// A sum of tensors under way.
   class Sum {
@@ -46,7 +47,9 @@ class Group {
     struct State;
     std::shared_ptr<State> state_;
   };
-  Sum start_sum(const at::Tensor& tensor);  ///< fp32, contiguous, on the CPU
+  Sum start_sum(const at::Tensor& tensor);  ///< fp32, contiguous, on the CPU or where sums_on() says so
+  /// Whether tensors there are summed where they lie: on the CPU by Gloo, on a GPU by NCCL if this build has it.
+  bool sums_on(const at::Device& device) const;
 
   void barrier();
   double waited_s() const;                        ///< seconds that this rank has spent in all of these together
@@ -62,6 +65,7 @@ class Group {
 
    private:
     Group* group_;
+    char before_ = 0;  // one may live inside another
   };
 
  private:

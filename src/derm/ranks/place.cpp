@@ -83,6 +83,14 @@ int64_t threads_of(const Place& place, int64_t asked) {
   return std::max(1, usable_cpus() / place.local_world);
 }
 
+std::pair<size_t, size_t> part_of(size_t count, size_t chunk, int rank, int world) {
+  const size_t chunks = (count + chunk - 1) / chunk;
+  const auto begin = [&](int r) {
+    return std::min(count, chunks * static_cast<size_t>(r) / static_cast<size_t>(world) * chunk);
+  };
+  return {begin(rank), begin(rank + 1)};
+}
+
 Place place_from_environment() {
   return place_of([](const std::string& name) -> std::string {
     const char* value = name.empty() ? nullptr : std::getenv(name.c_str());

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 
 namespace derm::ranks {
 
@@ -25,5 +26,9 @@ Place place_from_environment();
 /// Processor threads of one rank: as asked, else its share of the machine's processors, unless the starter has dealt
 /// them out already (an affinity mask); 0 of a process on its own: all.
 int64_t threads_of(const Place& place, int64_t asked);
+
+/// The part [first, last) of `count` things that a rank takes. Parts begin at whole chunks, so that what is computed
+/// chunk by chunk is computed in the same chunks on any number of ranks.
+std::pair<size_t, size_t> part_of(size_t count, size_t chunk, int rank, int world);
 
 }  // namespace derm::ranks

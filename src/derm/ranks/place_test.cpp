@@ -69,5 +69,22 @@ TEST(Place, RefusesWhatIsNoNumber) {
   EXPECT_THROW(of({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"MASTER_PORT", "99999"}}), UsageError);
 }
 
+TEST(PartOf, PartsFollowEachOtherInWholeChunks) {
+  for (const size_t count : {size_t{0}, size_t{1}, size_t{32}, size_t{100}, size_t{1000}}) {
+    for (const int world : {1, 2, 3, 7}) {
+      size_t end = 0;
+      for (int rank = 0; rank < world; ++rank) {
+        const auto [first, last] = part_of(count, 32, rank, world);
+        EXPECT_EQ(first, end);
+        EXPECT_TRUE(first % 32 == 0 || first == count);
+        EXPECT_LE(first, last);
+        end = last;
+      }
+      EXPECT_EQ(end, count);
+    }
+  }
+  EXPECT_EQ(part_of(128, 32, 1, 2), (std::pair<size_t, size_t>{64, 128}));
+}
+
 }  // namespace
 }  // namespace derm::ranks

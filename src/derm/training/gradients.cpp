@@ -39,7 +39,9 @@ class Buckets {
     const torch::NoGradGuard guard;
     const auto [index, member] = bucket_of_[parameter];
     Bucket& bucket = buckets_[index];
-    if (!bucket.flat.defined()) bucket.flat = torch::zeros({bucket.values});
+    const at::Device there = parameters_[parameter].device();
+    if (!bucket.flat.defined())
+      bucket.flat = torch::zeros({bucket.values}, at::TensorOptions().device(group_.sums_on(there) ? there : at::kCPU));
     bucket.flat.narrow(0, bucket.offsets[member], gradient.numel()).copy_(gradient.reshape({-1}));
     came_[parameter] = true;
     ++bucket.there;

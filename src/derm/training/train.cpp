@@ -17,6 +17,7 @@
 #include "derm/image/codec.h"
 #include "derm/judges/judge.h"
 #include "derm/judges/skin_encoder.h"
+#include "derm/loader/upload.h"
 #include "derm/nn/ema.h"
 #include "derm/nn/shared_statistics.h"
 #include "derm/recipe/bundle.h"
@@ -130,7 +131,9 @@ class Trainer {
     loading.augment = options_.augment;
     if (options_.pixel_cache) loading.pixel_file = pixel_file();
     if (group_) loading.part = group_->rank(), loading.parts = group_->world();
+    loading.pinned = policy_.device.is_cuda();
     loader_ = std::make_unique<loader::Loader>(data_, rows_, loading);
+    batches_.emplace(*loader_, policy_.device, /*ahead=*/policy_.device.is_cuda());
   }
 
   const TrainOptions& options() const { return options_; }
@@ -339,14 +342,12 @@ class Trainer {
   void seek() {
     batch_ = batch_now();
     check_parts(batch_);
-    loader_->seek(images_, batch_);
+    batches_->seek(images_, batch_);
   }
 
   void one_step() {
     if (batch_now() != batch_) seek();
-    tensor::Batch batch = loader_->next();
-    batch.image = batch.image.to(policy_.device, /*non_blocking=*/true);
-    batch.region = batch.region.to(policy_.device, /*non_blocking=*/true);
+    tensor::Batch batch = batches_->next();
     batch.inputs = recipe::on_device(batch.inputs, policy_);
 
     // What a step draws depends on (seed, step) alone, dropout included: nothing has to be stored to resume. Latents
@@ -620,6 +621,7 @@ class Trainer {
   std::map<std::string, Adam> optimisers_;
   std::vector<recipe::Phase> phases_;
   std::unique_ptr<loader::Loader> loader_;
+  std::optional<loader::Upload> batches_;  ///< the loader's, on the device
 
   fs::path run_;
   TensorBoardWriter* board_ = nullptr;

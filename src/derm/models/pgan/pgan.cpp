@@ -152,11 +152,13 @@ class Pgan : public recipe::Recipe, public recipe::Growing {
     };
     return {
         {"d_main", "discriminator", 1,
-         [players, options, growth_at](recipe::StepContext& step) -> std::vector<recipe::LossTerm> {
+         [players, options, growth_at,
+          before = int64_t{-1}](recipe::StepContext& step) mutable -> std::vector<recipe::LossTerm> {
            const Growth growth = growth_at(step);
            auto& generator = generator_of(players);
-           if (const Growth before = generator.growth(); before.level != growth.level && step.step > 0)
+           if (before >= 0 && before != growth.level)  // noted here: the generator's own lies on the device
              log_info("step {}, {:.2f} kimg: grows to {} px", step.step, step.kimg, growth.size_px());
+           before = growth.level;
            generator.set_growth(growth);
            auto& critic = critic_of(players);
            const at::Tensor& label = step.batch.inputs.label;

@@ -136,15 +136,19 @@ at::Tensor StyleGan2Generator::average_style(const at::Tensor& label) const {
 
 void StyleGan2Generator::note_styles(const at::Tensor& w, const at::Tensor& label) {
   torch::NoGradGuard guard;
-  const at::Tensor styles = w.select(1, 0);
-  for (int64_t k = 0; k < average_style_.size(0); ++k) {
-    const at::Tensor mine = shape_.classes > 0 ? styles.index({label == k}) : styles;
-    if (mine.size(0) == 0) continue;
-    // The first steps count as in a plain mean, so that the zeros of the start are forgotten.
-    const auto steps = static_cast<double>(styles_noted_[k].item<int64_t>());
-    average_style_[k].lerp_(mine.mean(0), std::max(1 - kStyleDecay, 1 / (steps + 1)));
-    styles_noted_[k] += 1;
-  }
+  const at::Tensor styles = w.select(1, 0).to(average_style_.scalar_type());
+  const int64_t classes = average_style_.size(0);
+  // Which style is of which class, as numbers: rows picked by a condition would make a GPU's host wait for their count.
+  const at::Tensor of_class =
+      shape_.classes > 0 ? (label.unsqueeze(1) == at::arange(classes, label.options())).to(styles.scalar_type())
+                         : at::ones({styles.size(0), 1}, styles.options());       // [N, K]
+  const at::Tensor count = of_class.sum(0).unsqueeze(1);                          // [K, 1]
+  const at::Tensor mean = at::matmul(of_class.t(), styles) / count.clamp_min(1);  // [K, D]
+  // The first steps count as in a plain mean, so that the zeros of the start are forgotten.
+  const at::Tensor share = (styles_noted_ + 1).to(styles.scalar_type()).reciprocal().clamp_min(1 - kStyleDecay);
+  const at::Tensor occurs = count > 0;
+  average_style_.lerp_(mean, share.unsqueeze(1) * occurs);
+  styles_noted_.add_(occurs.squeeze(1));
 }
 
 at::Tensor StyleGan2Generator::note_path_length(const at::Tensor& mean, double share) {
