@@ -20,7 +20,7 @@ constexpr const char* kWhere = "Fréchet distance";
 
 /// F [d, r] with F F^T = S and r the numerical rank: eigenvalues that rounding alone could have made count as 0.
 at::Tensor factor_of(const at::Tensor& covariance) {
-  const auto [values, vectors] = torch::linalg::eigh((covariance + covariance.t()) * 0.5, "L");
+  const auto [values, vectors] = at::linalg_eigh((covariance + covariance.t()) * 0.5, "L");
   const double largest = std::max(values.max().item<double>(), 0.0);
   const double least = largest * static_cast<double>(values.size(0)) * std::numeric_limits<double>::epsilon();
   const int64_t rank = (values > least).sum().item<int64_t>();
@@ -31,7 +31,7 @@ at::Tensor factor_of(const at::Tensor& covariance) {
 /// Tr (S1 S2)^(1/2) for S = F F^T: the sum of the singular values of F1^T F2.
 double cross_trace(const at::Tensor& f1, const at::Tensor& f2) {
   const at::Tensor product = at::matmul(f1.t(), f2);
-  return product.numel() == 0 ? 0.0 : torch::linalg::svdvals(product, c10::nullopt).sum().item<double>();
+  return product.numel() == 0 ? 0.0 : at::linalg_svdvals(product).sum().item<double>();
 }
 
 double distance(const at::Tensor& m1, double trace1, const at::Tensor& f1, const at::Tensor& m2, double trace2,

@@ -36,6 +36,30 @@ std::string verdict_of(const json& row) {
   return (value > 0) == (row.at("better").get<int>() > 0) ? "better" : "worse";
 }
 
+/// The table in a sentence or two.
+std::string headline(const std::vector<json>& rows) {
+  std::vector<std::string> better, worse;
+  double least = std::nan(""), most = std::nan("");
+  for (const json& row : rows) {
+    const std::string verdict = verdict_of(row);
+    if (verdict == "better" || verdict == "worse")
+      (verdict == "better" ? better : worse)
+          .push_back(
+              fmt::format("{} against {} (regime {})", text(row, "arm"), text(row, "control"), text(row, "regime")));
+    const double seen = number(row, "smallest_effect_corrected");
+    least = std::fmin(least, seen), most = std::fmax(most, seen);
+  }
+  std::string said =
+      fmt::format("Of {} comparisons, after Holm's correction, {} show a gain", rows.size(), better.size());
+  if (!better.empty()) said += fmt::format(": {}", fmt::join(better, "; "));
+  said += fmt::format(". {} show a harm", worse.size());
+  if (!worse.empty()) said += fmt::format(": {}", fmt::join(worse, "; "));
+  said += fmt::format(". {} show no difference", rows.size() - better.size() - worse.size());
+  if (std::isfinite(least))
+    said += fmt::format("; what the design finds in 8 of 10 times begins at {:.3f} to {:.3f}", least, most);
+  return said + ".";
+}
+
 std::vector<json> rows_where(const json& list, const std::function<bool(const json&)>& keep) {
   std::vector<json> rows;
   for (const json& row : list)
@@ -153,11 +177,12 @@ void write_report(const json& results, const std::filesystem::path& file) {
   if (!decisive.empty()) {
     page.paragraph(fmt::format(
         "{} on photographs of patients that neither classifier nor generator has seen; differences of arms with "
-        "synthetic "
-        "images from controls without, paired by fold, seed and patient. \"Smallest seen\" is the difference that this "
+        "synthetic images from controls without, paired by fold, seed and patient. \"Smallest seen\" is the difference "
+        "that this "
         "design finds in 8 of 10 times, at 5 % and at the level that Holm's correction asks of the first of {} "
         "comparisons.",
         primary, static_cast<int>(number(decisive.front(), "comparisons"))));
+    page.paragraph(headline(decisive));
     add_contrasts(page, decisive, "The figure that was named before the first training; nothing else here decides");
   }
 

@@ -169,7 +169,8 @@ TEST(Utility, FindsThatImagesWithRealInformationHelp) {
   const std::string hash = sha256_file(folder / "R" / "registration.json");
   EXPECT_EQ(outcome.results.at("registration_sha256"), hash);
   EXPECT_EQ(nlohmann::json::parse(read_file(folder / "R" / "results.json")), outcome.results);
-  EXPECT_THAT(read_file(folder / "R" / "report.html"), HasSubstr(hash));
+  EXPECT_THAT(read_file(folder / "R" / "report.html"),
+              testing::AllOf(HasSubstr(hash), HasSubstr("2 show a gain: real+synthetic=10 against real")));
   const CsvTable figures = CsvTable::read(folder / "R" / "figures.csv"),
                  contrasts = CsvTable::read(folder / "R" / "contrasts.csv");
   // Test and two tones; 4 + 3 x 2 figures; 3 arms or 2 contrasts.
