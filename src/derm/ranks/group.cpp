@@ -64,6 +64,12 @@ std::string host_name() {
   return gethostname(name, sizeof(name) - 1) == 0 && name[0] != 0 ? name : "unknown";
 }
 
+/// libtorch 2 has a store on libuv as well, and asks for it by default; not every build holds it.
+template <class Options>
+void without_libuv(Options& options) {
+  if constexpr (requires { options.useLibUV; }) options.useLibUV = false;
+}
+
 std::vector<uint8_t> bytes(const std::string& text) { return {text.begin(), text.end()}; }
 
 }  // namespace
@@ -227,6 +233,7 @@ std::unique_ptr<Group> Group::join(const Place& place, const GroupOptions& optio
   const auto patience = std::chrono::milliseconds(static_cast<int64_t>(options.join_s * 1000));
   try {
     c10d::TCPStoreOptions store;
+    without_libuv(store);
     store.port = static_cast<uint16_t>(place.port);
     store.isServer = place.rank == 0 && !place.store_is_there;
     // A store of torchrun's own counts nobody, and may hold what an earlier try of the job has left.

@@ -178,8 +178,8 @@ at::Tensor pixels_of(const image::Image& picture) {
 
 Trained train_classifier(const Pictures& train, const Pictures& validation, int64_t conditions,
                          const std::optional<nn::ViewOptions>& view, const ClassifierOptions& options, uint64_t seed,
-                         const tensor::WeightsFile* start, const tensor::ComputePolicy& policy,
-                         const std::string& what) {
+                         const tensor::WeightsFile* start, const tensor::ComputePolicy& policy, const std::string& what,
+                         const std::function<void(double)>& progress) {
   at::Generator weights = at::detail::createCPUGenerator(mix_seed(seed, hash_text("weights")));
   Trained result;
   result.network = make_network(options, conditions, weights, start);
@@ -220,6 +220,7 @@ Trained train_classifier(const Pictures& train, const Pictures& validation, int6
               recipe::warm_up_and_cosine(static_cast<double>(step) / static_cast<double>(options.steps), kWarmUp));
 
     const int64_t done = step + 1;
+    if (progress) progress(static_cast<double>(done) / static_cast<double>(options.steps));
     if (done % options.validate_every != 0 && done != options.steps) continue;
     const at::Tensor answers = all_logits(*result.network, validation.pixels, policy);
     // As it will be used, calibrated: overconfidence, which comes first, is not what makes a classifier worse.

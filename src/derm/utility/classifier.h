@@ -4,6 +4,7 @@
 // This is a loop of its own beside derm::training: an experiment trains hundreds of classifiers for a minute each on
 // images that stay decoded in memory, needs neither run directory nor checkpoints nor bundles, and keeps the weights
 // that did best on validation. A generator of an arm is trained by derm::training.
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -62,11 +63,12 @@ struct Trained {
 /// @param conditions  how many
 /// @param view        what happens to each image; none: it is seen as it is
 /// @param what        names this training in messages
+/// @param progress    told after each step which part of them is done
 /// @throws DataError if the loss is no longer finite; Interrupted
 Trained train_classifier(const Pictures& train, const Pictures& validation, int64_t conditions,
                          const std::optional<nn::ViewOptions>& view, const ClassifierOptions& options, uint64_t seed,
-                         const tensor::WeightsFile* start, const tensor::ComputePolicy& policy,
-                         const std::string& what);
+                         const tensor::WeightsFile* start, const tensor::ComputePolicy& policy, const std::string& what,
+                         const std::function<void(double)>& progress = {});
 
 /// Calibrated probabilities, [images x conditions] in rows.
 std::vector<double> probabilities(Trained& classifier, const std::vector<at::Tensor>& pixels,

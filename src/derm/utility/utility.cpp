@@ -382,7 +382,7 @@ class Experiment {
                       "classifiers");
     double done = 0;
     for (const Cell& cell : missing) {
-      train_cell(cell, compositions[cell.arm], pool);
+      train_cell(cell, compositions[cell.arm], pool, [&](double share) { progress.update(done + share); });
       progress.update(++done);
     }
     progress.finish();
@@ -434,7 +434,8 @@ class Experiment {
     return kept;
   }
 
-  void train_cell(const Cell& cell, const Composition& composition, const Pool& pool) {
+  void train_cell(const Cell& cell, const Composition& composition, const Pool& pool,
+                  const std::function<void(double)>& progress) {
     const auto begin = std::chrono::steady_clock::now();
     const Arm& arm = arms_[cell.arm];
     const auto pictures_of = [&](const std::vector<size_t>& rows) {
@@ -477,7 +478,7 @@ class Experiment {
     Trained classifier = train_classifier(
         train, pictures_of(validation_.at({cell.regime, cell.fold})), static_cast<int64_t>(conditions_.size()),
         arm.augment ? std::optional(design_.augment) : std::nullopt, design_.classifier, seed,
-        start_ ? &*start_ : nullptr, policy_, name_of(cell));
+        start_ ? &*start_ : nullptr, policy_, name_of(cell), progress);
     nlohmann::json json = {{"format", kFormat},
                            {"registration_sha256", hash_},
                            {"regime", regimes_[cell.regime].text},
