@@ -9,6 +9,7 @@
 #include "derm/base/error.h"
 #include "derm/cli/verbs.h"
 #include "derm/models/catalogue.h"
+#include "derm/ranks/place.h"
 
 namespace derm::cli {
 
@@ -23,9 +24,15 @@ struct UtilityFlags {
   bool json = false;
 };
 
-/// "2/4": the second of four.
+/// "2/4": the second of four. Without it: which of the processes that torchrun, mpirun or srun has started this one is.
 void take_part(const std::string& text, utility::UtilityOptions& options) {
-  if (text.empty()) return;
+  if (text.empty()) {
+    const ranks::Place place = ranks::place_from_environment();
+    options.part = static_cast<size_t>(place.rank) + 1;
+    options.parts = static_cast<size_t>(place.world);
+    options.threads = static_cast<int>(ranks::threads_of(place, options.threads));
+    return;
+  }
   const size_t slash = text.find('/');
   try {
     if (slash == std::string::npos) throw DataError("no slash");
@@ -85,7 +92,9 @@ Verb add_utility(CLI::App& program, const std::string& command_line) {
                  "A data set that the generator learned from, so that what it has seen is known");
   app->add_flag("--allow-unknown-provenance", o.allow_unknown,
                 "Go on although nobody knows what the generator has seen; the report is marked");
-  app->add_option("--part", flags->part, "K/N: the K-th of N processes that share the folds and regimes");
+  app->add_option(
+      "--part", flags->part,
+      "K/N: the K-th of N processes that share the folds and regimes (torchrun, mpirun and srun say it by themselves)");
   app->add_option("--device", o.device, "auto, cpu, cuda, cuda:1")->capture_default_str();
   app->add_option("--threads", o.threads, "0: every processor that this process may use")->capture_default_str();
   app->add_flag("--json", flags->json, "Print the results as JSON");
