@@ -43,15 +43,9 @@ inline double operations_of(const at::RecordFunction& function) {
     const double times = (mask.get(0) ? 1.0 : 0.0) + (mask.get(1) ? 1.0 : 0.0);
     return times * 2 * static_cast<double>(at.size(0) * at.size(2) * at.size(3)) * static_cast<double>(w.numel());
   }
-  if (name == "aten::mm" || name == "aten::bmm") {
-    const at::Tensor a = tensor(0), b = tensor(1);
-    return a.defined() && b.defined() ? 2 * static_cast<double>(a.numel()) * static_cast<double>(b.size(-1)) : 0;
-  }
-  if (name == "aten::addmm" || name == "aten::baddbmm") {
-    const at::Tensor a = tensor(1), b = tensor(2);
-    return a.defined() && b.defined() ? 2 * static_cast<double>(a.numel()) * static_cast<double>(b.size(-1)) : 0;
-  }
-  return 0;
+  const size_t first = name == "aten::addmm" || name == "aten::baddbmm" ? 1 : 0;  // before it what is added
+  const at::Tensor a = tensor(first), b = tensor(first + 1);
+  return a.defined() && b.defined() ? 2 * static_cast<double>(a.numel()) * static_cast<double>(b.size(-1)) : 0;
 }
 
 /// Those of `work`, on all threads.

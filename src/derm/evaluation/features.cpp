@@ -76,7 +76,7 @@ std::filesystem::path FeatureCache::file_of(const ImageSet& set, const metrics::
 
 std::optional<at::Tensor> FeatureCache::kept(const std::filesystem::path& file, int64_t count,
                                              int64_t dimension) const {
-  if (folder_.empty() || !std::filesystem::exists(file)) return std::nullopt;
+  if (!std::filesystem::exists(file)) return std::nullopt;
   try {
     const tensor::SafeTensors found = tensor::read_safetensors(file);
     const at::Tensor& features = found.tensors.at("features");
@@ -94,12 +94,13 @@ std::optional<at::Tensor> FeatureCache::kept(const std::filesystem::path& file, 
 at::Tensor FeatureCache::features(const ImageSet& set, metrics::Extractor& extractor, const std::string& label,
                                   ranks::Group* group) const {
   const bool leads = !group || group->leads();
-  const std::filesystem::path file = folder_.empty() ? std::filesystem::path() : file_of(set, extractor);
+  // Its name asks for every image's size and time: only who reads and writes it needs it.
+  const std::filesystem::path file = leads && !folder_.empty() ? file_of(set, extractor) : std::filesystem::path();
   std::optional<at::Tensor> there;
-  if (leads) there = kept(file, static_cast<int64_t>(set.size()), extractor.dimension());
+  if (!file.empty()) there = kept(file, static_cast<int64_t>(set.size()), extractor.dimension());
   if (group ? !group->of_first(there ? "kept" : "").empty() : there.has_value()) return there.value_or(at::Tensor());
   const at::Tensor features = extract(set, extractor, label, group);
-  if (folder_.empty() || !leads) return features;
+  if (file.empty()) return features;
   try {
     std::filesystem::create_directories(folder_);
     tensor::write_safetensors(file, {{"features", features}},

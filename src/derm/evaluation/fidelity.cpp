@@ -87,7 +87,7 @@ Kept keep(const ImageSet& set, const FidelityOptions& options, const FeatureCach
   Kept kept{.set = set, .patients = set.patients(), .spaces = {}};
   for (const auto& extractor : options.extractors)
     kept.spaces.push_back(cache.features(set, *extractor, fmt::format("{}, {}", what, extractor->name()), group));
-  kept.spaces.push_back(colour_shares(set));
+  if (!group || group->leads()) kept.spaces.push_back(colour_shares(set));  // the others stop here
   return kept;
 }
 
